@@ -1,0 +1,1 @@
+"""Nightly visual recommendations that are checked, traceable and can be undone."""

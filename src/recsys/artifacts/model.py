@@ -1,0 +1,91 @@
+"""The model as trained, as measured, and as approved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from recsys import names
+from recsys.artifacts.base import Artifact, require
+from recsys.artifacts.verdict import Verdict, require_passed, revive_verdict
+
+
+@dataclass(frozen=True)
+class TrainedModel(Artifact):
+    """One trained network.
+
+    The commit holds ``/embedder.tflite`` (uint8 [n, height, width, 3] in, float32
+    [n, dimension] out, unit norm; preprocessing inside), ``/classifier.keras``,
+    ``/labels.json`` and ``/history.json``. ``model_digest`` is the SHA-256 of
+    ``embedder.tflite``; ``run_id`` the MLflow run.
+    """
+
+    kind: ClassVar[str] = "trained_model"
+
+    validated: str
+    split: str
+    model_digest: str
+    dimension: int
+    image_width: int
+    image_height: int
+    run_id: str
+
+    def __post_init__(self) -> None:
+        require(names.parse_ref(self.validated)[0] == names.VALIDATED, "not a validated commit")
+        require(names.parse_ref(self.split)[0] == names.SPLITS, "not a split commit")
+        require(len(self.model_digest) == 64, "model_digest is not a SHA-256")
+        require(self.dimension > 0, "an embedding has at least one dimension")
+
+    @property
+    def version(self) -> str:
+        """The model's short name."""
+        return names.model_version(self.model_digest)
+
+
+@dataclass(frozen=True)
+class ModelReport(Artifact):
+    """Figures of one model on the frozen test queries.
+
+    ``figures`` are by name; ``champion_figures`` are the reigning champion's on the same
+    queries, empty when there is none. The commit also holds ``/per_class.parquet``.
+    """
+
+    kind: ClassVar[str] = "model_report"
+
+    model: str
+    queries: int
+    figures: dict[str, float]
+    champion: str
+    champion_figures: dict[str, float]
+
+    def __post_init__(self) -> None:
+        require(names.parse_ref(self.model)[0] == names.MODELS, "not a model commit")
+        require(self.queries > 0, "a report without queries says nothing")
+
+
+@dataclass(frozen=True)
+class ApprovedModel(Artifact):
+    """A model that passed its gate and bears the champion alias."""
+
+    kind: ClassVar[str] = "approved_model"
+
+    model: str
+    model_digest: str
+    dimension: int
+    image_width: int
+    image_height: int
+    registry_version: str
+    verdict: Verdict
+
+    def __post_init__(self) -> None:
+        require(names.parse_ref(self.model)[0] == names.MODELS, "not a model commit")
+        require_passed(self.verdict)
+
+    @property
+    def version(self) -> str:
+        """The model's short name."""
+        return names.model_version(self.model_digest)
+
+    @classmethod
+    def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "verdict": revive_verdict(fields["verdict"])}

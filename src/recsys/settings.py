@@ -1,0 +1,220 @@
+"""All settings, read once from the environment (``RECSYS_…``) or ``recsys.toml``.
+
+Nothing else in the project reads the environment. Importing this module does nothing;
+`Settings()` reads, checks and freezes. Values from the environment win over the file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from recsys.errors import SettingsInvalid
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+DRAWN = "drawn"
+
+
+class Settings(BaseSettings):
+    """Every knob of the platform, frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECSYS_", toml_file="recsys.toml", frozen=True, extra="forbid"
+    )
+
+    # Where things are
+    state_dir: Path = Field(
+        Path(".recsys"), description="All state: store, releases, databases, logs, run files."
+    )
+    catalog: str = Field(
+        DRAWN,
+        description="Tonight's delivery: a folder, or 'drawn' for the sample that we draw ourselves.",
+    )
+    expectations_dir: Path = Field(
+        PROJECT_ROOT / "expectations", description="The folder of the gates' suites."
+    )
+
+    # The drawn sample
+    drawn_products: int = Field(720, ge=24, le=100_000, description="Products in the drawn sample.")
+    drawn_seed: int = Field(7, ge=0, description="Seed of the drawn sample.")
+
+    # The night
+    night_cron: str = Field("30 2 * * *", description="When the night starts (cron, five fields).")
+    timezone: str = Field("UTC", description="Time zone of the schedule (IANA name).")
+    seed: int = Field(20, ge=0, description="Seed of split, training and evaluation.")
+    quarantine_budget: float = Field(
+        0.02, ge=0, le=1, description="Share of products that may be quarantined; above, the night is refused."
+    )
+
+    # Images: what the model sees
+    image_width: int = Field(60, ge=16, le=512, description="Width of the model's input, pixels.")
+    image_height: int = Field(80, ge=16, le=512, description="Height of the model's input, pixels.")
+    max_image_bytes: int = Field(8_000_000, ge=1_000, description="Largest image file accepted.")
+    max_image_pixels: int = Field(40_000_000, ge=1_000, description="Largest image accepted, pixels.")
+
+    # Training
+    embedding_dim: int = Field(128, ge=8, le=2048, description="Length of the embedding.")
+    epochs: int = Field(6, ge=1, le=500, description="Passes over the training images.")
+    batch_size: int = Field(128, ge=2, le=4096, description="Images in a training step.")
+    learning_rate: float = Field(2e-3, ge=0, le=1, description="Peak learning rate.")
+    test_share: float = Field(0.1, gt=0, lt=0.5, description="Share of image groups held out for test.")
+    validation_share: float = Field(0.1, gt=0, lt=0.5, description="Share held out for validation.")
+
+    # Index
+    index_factory: str = Field(
+        "auto", description="FAISS factory string, or 'auto' to choose by catalog size."
+    )
+    index_nprobe: int = Field(16, ge=1, le=65_536, description="Lists searched by an IVF index.")
+    recall_queries: int = Field(1_000, ge=1, description="Frozen queries for the recall gate.")
+
+    # Serving
+    serving_workers: int = Field(2, ge=1, le=64, description="Processes of the Seldon microservice.")
+    default_k: int = Field(10, ge=1, description="Recommendations when a query does not say.")
+    max_k: int = Field(100, ge=1, le=10_000, description="Most recommendations in an answer.")
+    max_queries: int = Field(32, ge=1, description="Most queries in one request.")
+    deploy_timeout_seconds: float = Field(
+        120, gt=0, description="How long every worker may take to answer with a new release."
+    )
+
+    # Local services, all on 127.0.0.1
+    airflow_port: int = Field(8080, ge=1, le=65_535, description="Airflow's web UI and API.")
+    mlflow_port: int = Field(5000, ge=1, le=65_535, description="MLflow's UI.")
+    seldon_port: int = Field(9000, ge=1, le=65_535, description="The Seldon microservice (REST).")
+    seldon_metrics_port: int = Field(6000, ge=1, le=65_535, description="Its Prometheus metrics.")
+    airflow_parallelism: int = Field(2, ge=1, le=256, description="Airflow tasks at the same time.")
+    start_timeout_seconds: float = Field(300, gt=0, description="How long a service may take to be healthy.")
+
+    # Provenance
+    provenance: Literal["embedded"] = Field("embedded", description="The data store behind the port.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then ``recsys.toml``."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("state_dir", "expectations_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"{name!r} is not an IANA time zone, such as Europe/Berlin")
+        return name
+
+    @field_validator("night_cron")
+    @classmethod
+    def _five_fields(cls, cron: str) -> str:
+        if not re.fullmatch(r"\S+( \S+){4}", cron):
+            raise ValueError(f"{cron!r} has not five fields, such as '30 2 * * *'")
+        return cron
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.default_k > self.max_k:
+            raise ValueError(f"default_k {self.default_k} is above max_k {self.max_k}")
+        if self.test_share + self.validation_share >= 0.8:
+            raise ValueError("test_share and validation_share leave too little to train on")
+        ports = [self.airflow_port, self.mlflow_port, self.seldon_port, self.seldon_metrics_port]
+        if len(set(ports)) != len(ports):
+            raise ValueError(f"two services share a port: {sorted(ports)}")
+        return self
+
+    # Places under state_dir; nothing is created by asking.
+    @property
+    def zone(self) -> ZoneInfo:
+        """The schedule's time zone."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def store_dir(self) -> Path:
+        """The embedded data store."""
+        return self.state_dir / "store"
+
+    @property
+    def releases_dir(self) -> Path:
+        """Release bundles, the live pointer and the deployment history."""
+        return self.state_dir / "releases"
+
+    @property
+    def serving_dir(self) -> Path:
+        """What serving workers write: their status and the request log."""
+        return self.state_dir / "serving"
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """MLflow's database and artefacts."""
+        return self.state_dir / "mlflow"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking and registry URI."""
+        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+
+    @property
+    def airflow_dir(self) -> Path:
+        """AIRFLOW_HOME."""
+        return self.state_dir / "airflow"
+
+    @property
+    def data_docs_dir(self) -> Path:
+        """Every gate's Data Docs, one folder a night."""
+        return self.state_dir / "data_docs"
+
+    @property
+    def logs_dir(self) -> Path:
+        """The local services' logs."""
+        return self.state_dir / "logs"
+
+    @property
+    def run_dir(self) -> Path:
+        """Process files of the local services."""
+        return self.state_dir / "run"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Temporary work; safe to delete when nothing runs."""
+        return self.state_dir / "scratch"
+
+    @property
+    def predictions_url(self) -> str:
+        """Where the Seldon microservice answers."""
+        return f"http://127.0.0.1:{self.seldon_port}/api/v1.0/predictions"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; arguments win over the environment and ``recsys.toml``.
+
+    Raises
+    ------
+    SettingsInvalid
+        A value is out of its range, or two contradict; names each and its variable.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"RECSYS_{'_'.join(map(str, item['loc'])).upper() or '…'}: {item['msg']}"
+            f" (found {str(item.get('input'))[:80]!r})"
+            for item in error.errors()
+        ]
+        raise SettingsInvalid("Settings cannot be used:\n  " + "\n  ".join(lines)) from error
