@@ -37,8 +37,9 @@ class Settings(BaseSettings):
         Path(".recsys"), description="All state: store, releases, databases, logs, run files."
     )
     catalog: str = Field(
-        DRAWN,
-        description="Tonight's delivery: a folder, or 'drawn' for the sample that we draw ourselves.",
+        "",
+        description="Tonight's delivery: a folder, or 'drawn' for the sample we draw."
+        " Empty: what `recsys up --catalog` was told last, else drawn.",
     )
     expectations_dir: Path = Field(
         PROJECT_ROOT / "expectations", description="The folder of the gates' suites."
@@ -53,21 +54,24 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="Time zone of the schedule (IANA name).")
     seed: int = Field(20, ge=0, description="Seed of split, training and evaluation.")
     quarantine_budget: float = Field(
-        0.02, ge=0, le=1, description="Share of products that may be quarantined; above, the night is refused."
+        0.02,
+        ge=0,
+        le=1,
+        description="Share of products that may be quarantined; above, the night is refused.",
     )
 
     # Images: what the model sees
     image_width: int = Field(60, ge=16, le=512, description="Width of the model's input, pixels.")
     image_height: int = Field(80, ge=16, le=512, description="Height of the model's input, pixels.")
     max_image_bytes: int = Field(8_000_000, ge=1_000, description="Largest image file accepted.")
-    max_image_pixels: int = Field(40_000_000, ge=1_000, description="Largest image accepted, pixels.")
+    max_image_pixels: int = Field(40_000_000, ge=1_000, description="Largest image, in pixels.")
 
     # Training
     embedding_dim: int = Field(128, ge=8, le=2048, description="Length of the embedding.")
     epochs: int = Field(6, ge=1, le=500, description="Passes over the training images.")
     batch_size: int = Field(128, ge=2, le=4096, description="Images in a training step.")
     learning_rate: float = Field(2e-3, ge=0, le=1, description="Peak learning rate.")
-    test_share: float = Field(0.1, gt=0, lt=0.5, description="Share of image groups held out for test.")
+    test_share: float = Field(0.1, gt=0, lt=0.5, description="Share of images held out for test.")
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="Share held out for validation.")
 
     # Index
@@ -78,7 +82,7 @@ class Settings(BaseSettings):
     recall_queries: int = Field(1_000, ge=1, description="Frozen queries for the recall gate.")
 
     # Serving
-    serving_workers: int = Field(2, ge=1, le=64, description="Processes of the Seldon microservice.")
+    serving_workers: int = Field(2, ge=1, le=64, description="Processes that answer.")
     default_k: int = Field(10, ge=1, description="Recommendations when a query does not say.")
     max_k: int = Field(100, ge=1, le=10_000, description="Most recommendations in an answer.")
     max_queries: int = Field(32, ge=1, description="Most queries in one request.")
@@ -91,11 +95,11 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65_535, description="MLflow's UI.")
     seldon_port: int = Field(9000, ge=1, le=65_535, description="The Seldon microservice (REST).")
     seldon_metrics_port: int = Field(6000, ge=1, le=65_535, description="Its Prometheus metrics.")
-    airflow_parallelism: int = Field(2, ge=1, le=256, description="Airflow tasks at the same time.")
-    start_timeout_seconds: float = Field(300, gt=0, description="How long a service may take to be healthy.")
+    airflow_parallelism: int = Field(2, ge=1, le=256, description="Airflow tasks at a time.")
+    start_timeout_seconds: float = Field(300, gt=0, description="Longest start of a service.")
 
     # Provenance
-    provenance: Literal["embedded"] = Field("embedded", description="The data store behind the port.")
+    provenance: Literal["embedded"] = Field("embedded", description="Which data store.")
 
     @classmethod
     def settings_customise_sources(

@@ -63,7 +63,9 @@ class Artifact:
                 f"expected {cls.kind} of schema {cls.schema_version},"
                 f" found {found[0]} of schema {found[1]}"
             )
-        rest = {name: value for name, value in fields.items() if name not in ("kind", "schema_version")}
+        rest = {
+            name: value for name, value in fields.items() if name not in ("kind", "schema_version")
+        }
         expected = {field.name for field in dataclasses.fields(cls)}
         if set(rest) != expected:
             odd = sorted(set(rest) ^ expected)

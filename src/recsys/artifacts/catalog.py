@@ -38,7 +38,6 @@ class CatalogSnapshot(Artifact):
 
     layout: str
     source_digest: str
-    images: int
 
 
 @dataclass(frozen=True)

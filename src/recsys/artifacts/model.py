@@ -17,7 +17,8 @@ class TrainedModel(Artifact):
     The commit holds ``/embedder.tflite`` (uint8 [n, height, width, 3] in, float32
     [n, dimension] out, unit norm; preprocessing inside), ``/classifier.keras``,
     ``/labels.json`` and ``/history.json``. ``model_digest`` is the SHA-256 of
-    ``embedder.tflite``; ``run_id`` the MLflow run.
+    ``embedder.tflite``; ``run_id`` the MLflow run; ``figures`` what training measured,
+    ``parity_max_difference`` (exported model against the trained network) among them.
     """
 
     kind: ClassVar[str] = "trained_model"
@@ -29,6 +30,7 @@ class TrainedModel(Artifact):
     image_width: int
     image_height: int
     run_id: str
+    figures: dict[str, float]
 
     def __post_init__(self) -> None:
         require(names.parse_ref(self.validated)[0] == names.VALIDATED, "not a validated commit")

@@ -19,7 +19,12 @@ from recsys.artifacts.base import require
 from recsys.artifacts.digests import canonical_json
 from recsys.errors import ProductUnknown, QueryRejected
 
-FILES = ("product_ids.npy", "product_names.npy", "product_attributes.npy", "product_vocabulary.json")
+FILES = (
+    "product_ids.npy",
+    "product_names.npy",
+    "product_attributes.npy",
+    "product_vocabulary.json",
+)
 _ALLOWED_SHOWN = 12
 
 
@@ -49,7 +54,8 @@ class ProductTable:
         require(len(self.names) == rows, f"{rows} product ids but {len(self.names)} names")
         require(
             self.codes.shape == (rows, len(self.vocabulary)),
-            f"attribute codes have shape {self.codes.shape}, expected {(rows, len(self.vocabulary))}",
+            f"attribute codes have shape {self.codes.shape},"
+            f" expected {(rows, len(self.vocabulary))}",
         )
         object.__setattr__(self, "_rows", {bytes(item): row for row, item in enumerate(self.ids)})
         require(len(self._row_of) == rows, "a product id stands twice in the product table")
@@ -69,7 +75,10 @@ class ProductTable:
 
     @classmethod
     def from_columns(
-        cls, ids: Sequence[str], product_names: Sequence[str], attributes: Mapping[str, Sequence[str]]
+        cls,
+        ids: Sequence[str],
+        product_names: Sequence[str],
+        attributes: Mapping[str, Sequence[str]],
     ) -> Self:
         """Build from plain columns of equal length."""
         vocabulary: dict[str, tuple[str, ...]] = {}
@@ -86,7 +95,9 @@ class ProductTable:
         np.save(folder / FILES[1], self.names, allow_pickle=False)
         np.save(folder / FILES[2], self.codes, allow_pickle=False)
         (folder / FILES[3]).write_bytes(
-            canonical_json({"fields": [[field, list(values)] for field, values in self.vocabulary.items()]})
+            canonical_json(
+                {"fields": [[field, list(values)] for field, values in self.vocabulary.items()]}
+            )
         )
 
     @classmethod
@@ -109,7 +120,8 @@ class ProductTable:
         row = self._row_of.get(product_id.encode("utf-8", "replace"))
         if row is None:
             raise ProductUnknown(
-                f"product_id {product_id[:80]!r} is not among the {len(self)} products of this release"
+                f"product_id {product_id[:80]!r} is not among the {len(self)} products"
+                " of this release"
             )
         return row
 
@@ -143,7 +155,11 @@ class ProductTable:
             for value in [wanted] if isinstance(wanted, str) else wanted:
                 if value not in values:
                     shown = ", ".join(values[:_ALLOWED_SHOWN])
-                    more = f" and {len(values) - _ALLOWED_SHOWN} more" if len(values) > _ALLOWED_SHOWN else ""
+                    more = (
+                        f" and {len(values) - _ALLOWED_SHOWN} more"
+                        if len(values) > _ALLOWED_SHOWN
+                        else ""
+                    )
                     raise QueryRejected(
                         f"where: {field} has no value {value[:80]!r}; allowed: {shown}{more}"
                     )

@@ -15,7 +15,6 @@ parts that do not belong together cannot carry one id.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,7 +56,9 @@ class Release(Artifact):
     verdicts: tuple[Verdict, ...]
 
     def __post_init__(self) -> None:
-        require(set(self.files) == set(RELEASE_FILES), f"a release holds {', '.join(RELEASE_FILES)}")
+        require(
+            set(self.files) == set(RELEASE_FILES), f"a release holds {', '.join(RELEASE_FILES)}"
+        )
         require(self.files[MODEL_FILE] == self.model_digest, "the model file is another model's")
         require(self.files[INDEX_FILE] == self.index_digest, "the index file is another index's")
         require(self.products > 0, "a release needs at least one product")
@@ -85,6 +86,20 @@ class Release(Artifact):
         return {**fields, "verdicts": tuple(revive_verdict(item) for item in fields["verdicts"])}
 
 
+def read_manifest(folder: Path) -> Release:
+    """Read a release folder's manifest without looking at the other files.
+
+    Raises
+    ------
+    ArtifactInvalid
+        The manifest is missing, not readable or not a release's.
+    """
+    try:
+        return Release.from_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, TypeError, KeyError, ArtifactInvalid) as error:
+        raise ArtifactInvalid(f"release {folder.name}: no readable {MANIFEST} ({error})") from error
+
+
 def verify_release(folder: Path) -> Release:
     """Read a release folder and re-hash every file.
 
@@ -94,10 +109,7 @@ def verify_release(folder: Path) -> Release:
         The manifest is not readable, does not make the folder's name, or a file is
         missing or differs; names the file.
     """
-    try:
-        release = Release.from_json((folder / MANIFEST).read_bytes())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ArtifactInvalid(f"release {folder.name}: no readable {MANIFEST} ({error})") from error
+    release = read_manifest(folder)
     if release.id != folder.name:
         raise ArtifactInvalid(f"release {folder.name}: its manifest makes the id {release.id}")
     for name, expected in release.files.items():
@@ -107,6 +119,7 @@ def verify_release(folder: Path) -> Release:
         found = sha256_file(path)
         if found != expected:
             raise ArtifactInvalid(
-                f"release {folder.name}: {name} has SHA-256 {found[:12]}…, expected {expected[:12]}…"
+                f"release {folder.name}: {name} has SHA-256 {found[:12]}…,"
+                f" expected {expected[:12]}…"
             )
     return release

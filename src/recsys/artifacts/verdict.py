@@ -58,11 +58,12 @@ class Verdict(Artifact):
 
 def revive_verdict(data: dict[str, Any]) -> Verdict:
     """A verdict from the plain data that `dataclasses.asdict` makes of it inside an artefact."""
-    return Verdict(
-        **{**data, "failures": tuple(Failure(**item) for item in data["failures"])}
-    )
+    return Verdict(**{**data, "failures": tuple(Failure(**item) for item in data["failures"])})
 
 
 def require_passed(verdict: Verdict) -> None:
     """Refuse to build an artefact on a verdict that did not pass."""
-    require(verdict.passed, f"the gate {verdict.suite} refused {verdict.subject}: nothing may be built on it")
+    require(
+        verdict.passed,
+        f"the gate {verdict.suite} refused {verdict.subject}: nothing may be built on it",
+    )

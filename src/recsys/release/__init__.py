@@ -1,0 +1,7 @@
+"""Releases: model, index and product table under one id, and what became of them."""
+
+from recsys.release.assemble import assemble
+from recsys.release.history import Event, history, record_event
+from recsys.release.shelf import list_releases
+
+__all__ = ["Event", "assemble", "history", "list_releases", "record_event"]

@@ -1,0 +1,17 @@
+"""Learn the image embedding: split, network, training, export, classification figures.
+
+TensorFlow is loaded by calling `train` or `classify`, never by importing this room.
+"""
+
+from recsys.training.classify import Classification, classify
+from recsys.training.split import assign_sides
+from recsys.training.train import TrainedNetwork, TrainingParameters, train
+
+__all__ = [
+    "Classification",
+    "TrainedNetwork",
+    "TrainingParameters",
+    "assign_sides",
+    "classify",
+    "train",
+]

@@ -1,0 +1,60 @@
+"""Learn from the catalog that passed, and let a better model become champion.
+
+Runs when a catalog was validated, or when drift was alarmed. What comes out, a new
+champion or the old one confirmed, wakes `rebuild_index`.
+
+If you are paged:
+
+- `train_model` fails: it is the only task that needs hours and gigabytes; look at memory
+  first. The log ends with the epoch it reached, and MLflow has the curves.
+- `evaluate_model` fails: the figures could not be made; no model was judged.
+- `approve_model` fails: the gate refused the model. The message names the floor it fell
+  below, or by how much it lost to the champion. The champion still serves. A catalog that
+  changed much is the usual cause: compare the last two runs in MLflow.
+- An unchanged catalog costs seconds here: every task finds its earlier commit.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Asset
+
+from recsys import names
+from recsys_airflow.defaults import TAGS, task_defaults
+from recsys_airflow.operators import StageOperator
+
+with DAG(
+    dag_id=names.DAG_RETRAIN,
+    description="Split, train, evaluate, gate against the champion, register.",
+    doc_md=__doc__,
+    schedule=Asset(names.ASSET_VALIDATED_CATALOG) | Asset(names.ASSET_DRIFT_ALARM),
+    catchup=False,
+    max_active_runs=1,
+    default_args=task_defaults(execution_timeout=timedelta(hours=6)),
+    tags=TAGS,
+):
+    split = StageOperator(
+        task_id="split_catalog",
+        stage="split_catalog",
+        doc_md="Train, validation and test, so that no image stands in two of them.",
+    )
+    train = StageOperator(
+        task_id="train_model",
+        stage="train_model",
+        receipts={"split_catalog": split.output},
+        doc_md="The network, its preprocessing inside; an MLflow run.",
+    )
+    evaluate = StageOperator(
+        task_id="evaluate_model",
+        stage="evaluate_model",
+        receipts={"train_model": train.output},
+        doc_md="Retrieval figures on the test products.",
+    )
+    approve = StageOperator(
+        task_id="approve_model",
+        stage="approve_model",
+        receipts={"evaluate_model": evaluate.output},
+        outlets=[Asset(names.ASSET_CHAMPION_MODEL)],
+        doc_md="The suite `model` judges; aliases `champion` and `challenger` in MLflow.",
+    )

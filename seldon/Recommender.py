@@ -1,0 +1,190 @@
+"""The component that Seldon loads: ``seldon-core-microservice Recommender``.
+
+Thin on purpose: it hands messages to `recsys.serving` and turns our errors into Seldon's
+status JSON, since Seldon itself answers 500 to everything that it did not foresee.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+from functools import partial
+from http import HTTPStatus
+from typing import IO, Any, Final
+
+import orjson
+import seldon_core.wrapper
+from flask import Blueprint, Response, jsonify, request
+from seldon_core.flask_utils import SeldonMicroserviceException
+from seldon_core.proto import prediction_pb2
+from seldon_core.utils import json_to_seldon_message, seldon_message_to_json
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    LengthRequired,
+    MethodNotAllowed,
+    NotFound,
+)
+
+from recsys.errors import QueryRejected, ServiceUnavailable
+from recsys.images import ImageLimits
+from recsys.serving.engine import ServingRelease
+from recsys.serving.live import LiveRelease
+from recsys.serving.request_log import RequestLog
+from recsys.serving.requests import RequestLimits
+from recsys.serving.service import PredictionService
+from recsys.settings import Settings, load_settings
+
+# What a recommender has of Seldon's routes. The others (routers, transformers, combiners,
+# feedback) would answer 200 and do nothing.
+_ROUTES: Final = {
+    "/predict": ("GET", "POST"),
+    "/api/v1.0/predictions": ("POST",),
+    "/api/v0.1/predictions": ("POST",),
+    "/health/ping": ("GET",),
+    "/health/status": ("GET",),
+    "/api/v1.0/health/status": ("GET",),
+    "/metadata": ("GET",),
+    "/api/v1.0/metadata": ("GET",),
+    "/seldon.json": ("GET",),
+}
+# How many images of the largest size one body may hold; the rest is for the JSON around.
+_LARGEST_IMAGES: Final = 4
+_JSON_BYTES: Final = 1 << 20
+_DRAINED_BODIES: Final = 4
+_FAILURE: Final = 1  # seldon.protos.Status.StatusFlag
+
+
+class Recommender:
+    """Answers "which products look like this one?" from the live release."""
+
+    def __init__(self) -> None:
+        self._settings = load_settings()
+        self._live: LiveRelease | None = None
+        self._service: PredictionService | None = None
+        self.model_error_handler = _error_handler(max_body_bytes(self._settings))
+
+    def load(self) -> None:
+        """Open the live release; Seldon calls this in the process that will answer."""
+        settings = self._settings
+        limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        self._live = LiveRelease(
+            settings.releases_dir,
+            settings.serving_dir,
+            partial(ServingRelease.open, image_limits=limits),
+        )
+        self._service = PredictionService(
+            self._live,
+            RequestLog(settings.serving_dir),
+            RequestLimits(
+                settings.default_k,
+                settings.max_k,
+                settings.max_queries,
+                settings.max_image_bytes,
+            ),
+        )
+        self._live.start()
+        atexit.register(self._live.close)
+
+    def predict_raw(self, message: Any) -> Any:
+        """Answer one request: JSON as bytes, text or parsed (REST), or a message (gRPC)."""
+        if isinstance(message, prediction_pb2.SeldonMessage):
+            answer = self._loaded().predict(seldon_message_to_json(message))
+            return json_to_seldon_message(answer)
+        answer = self._loaded().predict(message)
+        return orjson.dumps(answer) if seldon_core.wrapper.PAYLOAD_PASSTHROUGH else answer
+
+    def health_status(self) -> str:
+        """The id of the live release; raises, and so says 503, while there is none."""
+        return self._loaded().health()
+
+    def init_metadata(self) -> dict[str, Any]:
+        """What ``/metadata`` says."""
+        return {
+            "name": "recommender",
+            "platform": "recsys",
+            "inputs": [{"messagetype": "jsonData"}],
+            "outputs": [{"messagetype": "jsonData"}],
+        }
+
+    def _loaded(self) -> PredictionService:
+        if self._service is None:
+            raise ServiceUnavailable("the recommender is not loaded yet; try again in a moment")
+        return self._service
+
+
+def max_body_bytes(settings: Settings) -> int:
+    """The largest request body: four of the largest images as base64, and a little JSON."""
+    return _LARGEST_IMAGES * (settings.max_image_bytes + 2) // 3 * 4 + _JSON_BYTES
+
+
+def _error_handler(body_bytes: int) -> Blueprint:
+    """The blueprint that Seldon registers: known routes only, and errors as JSON."""
+    blueprint = Blueprint("recsys", __name__)
+
+    @blueprint.before_app_request
+    def known_routes_only() -> None:
+        allowed = _ROUTES.get(request.path)
+        if allowed is None:
+            raise NotFound(
+                f"no {request.path[:200]!r} here; predictions are at /api/v1.0/predictions"
+            )
+        if request.method not in (*allowed, "OPTIONS", "HEAD"):
+            raise MethodNotAllowed(
+                list(allowed), f"{request.path} takes {' or '.join(allowed)}, not {request.method}"
+            )
+
+    @blueprint.before_app_request
+    def bounded_bodies_only() -> None:
+        # Flask's own limit covers forms only in this version.
+        if request.content_length is None and request.headers.get("Transfer-Encoding"):
+            raise LengthRequired("send the body with a Content-Length, not in chunks")
+        length = request.content_length or 0
+        if length > body_bytes:
+            _drain(request.stream, min(length, _DRAINED_BODIES * body_bytes))
+            # The contract knows one answer to a request that is too large.
+            raise BadRequest(f"the body has {length} bytes; at most {body_bytes} are accepted")
+
+    @blueprint.app_errorhandler(QueryRejected)
+    def rejected(error: QueryRejected) -> Response:
+        return _status(error.status_code, "BAD_QUERY", str(error))
+
+    @blueprint.app_errorhandler(ServiceUnavailable)
+    def unavailable(error: ServiceUnavailable) -> Response:
+        return _status(HTTPStatus.SERVICE_UNAVAILABLE, "NO_LIVE_RELEASE", str(error))
+
+    @blueprint.app_errorhandler(SeldonMicroserviceException)
+    def seldons_own(error: SeldonMicroserviceException) -> Response:
+        return _status(error.status_code, error.reason, error.message)
+
+    @blueprint.app_errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+        reason = error.name.upper().replace(" ", "_")
+        response = _status(code, reason, error.description or error.name)
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(error.valid_methods or ())
+        return response
+
+    # Seldon parses form fields and query strings without a net.
+    @blueprint.app_errorhandler(json.JSONDecodeError)
+    @blueprint.app_errorhandler(UnicodeDecodeError)
+    @blueprint.app_errorhandler(RecursionError)
+    def not_json(error: Exception) -> Response:
+        return _status(HTTPStatus.BAD_REQUEST, "BAD_QUERY", f"the request is not JSON: {error}")
+
+    return blueprint
+
+
+def _drain(stream: IO[bytes], length: int) -> None:
+    """Read and drop a body, since a client that is still sending does not see the answer."""
+    while length > 0 and (chunk := stream.read(min(length, _JSON_BYTES))):
+        length -= len(chunk)
+
+
+def _status(code: int, reason: str, info: str) -> Response:
+    """An error in the shape of Seldon's status message."""
+    body = {"status": {"status": _FAILURE, "code": int(code), "reason": reason, "info": info}}
+    response: Response = jsonify(body)
+    response.status_code = int(code)
+    return response

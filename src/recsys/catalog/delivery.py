@@ -1,0 +1,113 @@
+"""What a delivery gives, and the rules that every layout's files must keep."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from recsys.artifacts.digests import canonical_json, sha256_file
+from recsys.errors import DeliveryUnreadable
+
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
+MAX_IMAGES: Final = 10_000_000
+MAX_STYLES_BYTES: Final = 512_000_000
+_MAX_NAME_LENGTH = 200
+# What the data store's paths must not hold (Pachyderm's rules), and path separators.
+_FORBIDDEN = frozenset("*?[]{}!()@+^/\\")
+
+
+class Delivery(Protocol):
+    """One delivery, opened but not yet read; every method may raise `DeliveryUnreadable`."""
+
+    @property
+    def layout(self) -> str:
+        """``kaggle`` or ``idx``."""
+
+    @property
+    def source_digest(self) -> str:
+        """SHA-256 (hex) over the names and bytes of all delivered files."""
+
+    def styles_csv(self) -> bytes:
+        """The product table as delivered; whether it is any good is for a gate to say."""
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        """(``<id>.<suffix>``, bytes) of every picture, each name once, safe in a store path."""
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name is a picture's; hidden files (``._1.jpg`` of macOS) are not."""
+    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def check_image_name(name: str, place: Path) -> None:
+    """Refuse a picture's name that the data store could not hold.
+
+    Raises
+    ------
+    DeliveryUnreadable
+        Not printable ASCII, a special character, or too long.
+    """
+    bad = sorted({char for char in name if char in _FORBIDDEN or not " " <= char <= "~"})
+    if bad:
+        raise DeliveryUnreadable(
+            f"{place}: the image name {name[:80]!r} holds {''.join(bad)!r}; names are printable"
+            " ASCII without *?[]{}!()@+^/\\. Rename it"
+        )
+    if len(name) > _MAX_NAME_LENGTH:
+        raise DeliveryUnreadable(
+            f"{place}: the image name {name[:40]!r}… has {len(name)} characters;"
+            f" at most {_MAX_NAME_LENGTH} are accepted"
+        )
+
+
+def check_image_size(size_bytes: int, max_image_bytes: int, name: str, place: Path) -> None:
+    """Refuse a picture's file that is larger than accepted."""
+    if size_bytes > max_image_bytes:
+        raise DeliveryUnreadable(
+            f"{place}: {name} has {size_bytes:,} bytes; at most {max_image_bytes:,} are accepted"
+            " (RECSYS_MAX_IMAGE_BYTES)"
+        )
+
+
+def check_image_count(count: int, place: Path) -> None:
+    """Refuse a delivery of more pictures than the platform is made for."""
+    if count > MAX_IMAGES:
+        raise DeliveryUnreadable(f"{place}: more than {MAX_IMAGES:,} images")
+
+
+def refuse_escape(path: Path, root: Path) -> None:
+    """Refuse a link that leads outside the delivery's (resolved) root, or nowhere."""
+    try:
+        inside = path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise DeliveryUnreadable(f"{path}: a link that leads nowhere ({error})") from error
+    if not inside:
+        raise DeliveryUnreadable(f"{path}: a link that leads outside the delivery")
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """A whole file; a file that grew past ``max_bytes`` (or cannot be read) is refused."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(max_bytes + 1)
+    except OSError as error:
+        raise DeliveryUnreadable(f"{path}: cannot be read ({error.strerror})") from error
+    if len(data) > max_bytes:
+        raise DeliveryUnreadable(f"{path}: larger than {max_bytes:,} bytes, the most accepted")
+    return data
+
+
+def digest_of_files(files: Mapping[str, Path]) -> str:
+    """SHA-256 over names and contents; the order does not matter.
+
+    Names and hashes go through canonical JSON, so no two deliveries run together.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        try:
+            digest.update(canonical_json([name, sha256_file(files[name])]))
+        except OSError as error:
+            raise DeliveryUnreadable(f"{files[name]}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()

@@ -1,0 +1,130 @@
+"""`recsys nightly`: the whole night in this process, without Airflow."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from recsys import services
+from recsys.artifacts.receipt import Receipt
+from recsys.artifacts.release import Release, verify_release
+from recsys.artifacts.verdict import Verdict
+from recsys.cli.console import Json, console, print_json, progress_bars
+from recsys.errors import RecsysError
+from recsys.settings import Settings, load_settings
+from recsys.stages import NIGHT_STAGES, run_stage
+from recsys.stages.night import Night
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a night: its receipt and how long it took."""
+
+    stage: str
+    receipt: Receipt
+    seconds: float
+
+
+def nightly(
+    catalog: Annotated[
+        str, typer.Option(help="The delivery: a folder, or 'drawn'. Default: the setting.")
+    ] = "",
+    date: Annotated[str, typer.Option(help="The night's name, YYYY-MM-DD. Default: today.")] = "",
+    json: Json = False,
+) -> None:
+    """Run tonight's stages, from the delivery to the answer.
+
+    Stages whose inputs did not change are not run again. A gate that refuses ends the
+    night with exit code 1, and the release that was live stays live.
+
+    Example: recsys nightly --catalog ~/fashion-product-images
+    """
+    settings = load_settings(**({"catalog": catalog} if catalog else {}))
+    night = date or datetime.now(settings.zone).date().isoformat()
+    services.start_one(settings, "seldon")
+    runs = []
+    for run in _stages(settings, night, quiet=json):
+        runs.append(run)
+        if not json:
+            console.print(_line(run))
+    release = _release(settings, night, runs[-1].receipt)
+    if json:
+        print_json(_report(night, runs, release))
+        return
+    for verdict in release.verdicts:
+        console.print(verdict_line(verdict))
+    console.print(
+        f"release {release.id} is live: {release.products} products,"
+        f" model {release.model_version}, index {release.index_version}"
+        f"  (peak memory {_peak_mib()} MiB)"
+    )
+
+
+def _stages(settings: Settings, night: str, *, quiet: bool) -> Any:
+    receipts: dict[str, Receipt] = {}
+    for stage in NIGHT_STAGES:
+        started = time.monotonic()
+        try:
+            receipts[stage] = run_stage(
+                stage, settings, night=night, receipts=receipts, progress=progress_bars
+            )
+        except RecsysError:
+            if not quiet:
+                console.print(
+                    f"✗ {stage:<18} {time.monotonic() - started:8.1f} s  refused or failed"
+                )
+            raise
+        yield StageRun(stage, receipts[stage], time.monotonic() - started)
+
+
+def _line(run: StageRun) -> str:
+    done = run.receipt.ref if run.receipt.fresh else f"{run.receipt.ref}  (unchanged)"
+    return f"✓ {run.stage:<18} {run.seconds:8.1f} s  {done}"
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """One gate in one line, with what it let pass as a warning."""
+    warnings = [f"{failure.expectation} on {failure.column}" for failure in verdict.failures]
+    told = f", told: {'; '.join(warnings)}" if warnings else ""
+    return f"  gate {verdict.suite:<12} passed, {verdict.evaluated} expectations{told}"
+
+
+def _release(settings: Settings, night: str, receipt: Receipt) -> Release:
+    release = Night(settings, night).open(receipt.ref, Release).artifact
+    return verify_release(settings.releases_dir / release.id)
+
+
+def _report(night: str, runs: list[StageRun], release: Release) -> dict[str, Any]:
+    return {
+        "night": night,
+        "stages": [
+            {
+                "stage": run.stage,
+                "seconds": round(run.seconds, 3),
+                "commit": run.receipt.ref,
+                "fresh": run.receipt.fresh,
+            }
+            for run in runs
+        ],
+        "gates": [
+            {
+                "suite": verdict.suite,
+                "passed": verdict.passed,
+                "expectations": verdict.evaluated,
+                "failures": [vars(failure) for failure in verdict.failures],
+            }
+            for verdict in release.verdicts
+        ],
+        "release": release.id,
+        "products": release.products,
+        "peak_memory_mib": _peak_mib(),
+    }
+
+
+def _peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -1,0 +1,154 @@
+"""`recsys similar`: ask the running service which products look like this one."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import pandas as pd
+import typer
+from rich.table import Table
+
+from recsys import images, names
+from recsys.artifacts.catalog import ValidatedCatalog
+from recsys.artifacts.release import MANIFEST, Release
+from recsys.cli.console import Json, console, print_json
+from recsys.errors import OutsideFailed, ProductUnknown, QueryRejected, ServiceUnavailable
+from recsys.settings import Settings, load_settings
+from recsys.stages.frames import PRODUCTS, read_frame
+from recsys.stages.night import Night
+
+_TIMEOUT_SECONDS = 30
+_SHEET_COLUMNS = 6
+
+
+def similar(
+    target: Annotated[str, typer.Argument(help="A live product's id, or an image file.")],
+    k: Annotated[int | None, typer.Option("-k", min=1, help="How many recommendations.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="field=value; repeat to narrow down further.")
+    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also draw the answers to this PNG.")] = None,
+    json: Json = False,
+) -> None:
+    """Ask the running REST service for products that look like this one.
+
+    Example: recsys similar 15970 -k 5 --where gender=Men --sheet answers.png
+    """
+    settings = load_settings()
+    answer = ask(settings, target, k, conditions(where or []))
+    if sheet is not None:
+        draw_sheet(settings, target, answer, sheet)
+    if json:
+        print_json(answer)
+        return
+    print_answer(target, answer)
+    if sheet is not None:
+        console.print(f"contact sheet: {sheet}")
+
+
+def conditions(where: list[str]) -> dict[str, str | list[str]]:
+    """``field=value`` texts as the request's ``where``; a field named twice means either value.
+
+    Raises
+    ------
+    QueryRejected
+        A text without a field, or without a value.
+    """
+    found: dict[str, list[str]] = {}
+    for text in where:
+        field, equals, value = text.partition("=")
+        if not (field and equals and value):
+            raise QueryRejected(f"--where takes field=value, not {text!r}")
+        found.setdefault(field, []).append(value)
+    return {field: values[0] if len(values) == 1 else values for field, values in found.items()}
+
+
+def ask(
+    settings: Settings, target: str, k: int | None, where: dict[str, str | list[str]]
+) -> dict[str, Any]:
+    """The service's whole answer to one query.
+
+    Raises
+    ------
+    ProductUnknown, QueryRejected
+        The service says 404 or 400; with its message.
+    ServiceUnavailable, OutsideFailed
+        Nothing answers, or not as it should.
+    """
+    query: dict[str, Any] = {"product_id": target}
+    if Path(target).is_file():
+        query = {"image": base64.b64encode(Path(target).read_bytes()).decode()}
+    if k is not None:
+        query["k"] = k
+    if where:
+        query["where"] = where
+    try:
+        response = httpx.post(
+            settings.predictions_url, json={"jsonData": query}, timeout=_TIMEOUT_SECONDS
+        )
+    except httpx.HTTPError as error:
+        raise ServiceUnavailable(
+            f"nothing answers at {settings.predictions_url} ({error}); start it with `make up`"
+        ) from error
+    return _checked(response)
+
+
+def _checked(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    if response.status_code == httpx.codes.OK and "results" in body.get("jsonData", {}):
+        answer: dict[str, Any] = body
+        return answer
+    said = body.get("status", {}).get("info") or response.text[:300]
+    if response.status_code == ProductUnknown.status_code:
+        raise ProductUnknown(said)
+    if response.status_code == QueryRejected.status_code:
+        raise QueryRejected(said)
+    raise OutsideFailed(f"the service answered {response.status_code}: {said}")
+
+
+def print_answer(target: str, answer: dict[str, Any]) -> None:
+    """The recommendations as a table."""
+    table = Table(title=f"looks like {target}  (release {answer['jsonData']['release']})")
+    for heading in ("score", "product", "name", "type", "colour", "gender"):
+        table.add_column(heading, justify="right" if heading == "score" else "left")
+    for result in answer["jsonData"]["results"]:
+        attributes = result["attributes"]
+        table.add_row(
+            f"{result['score']:.4f}",
+            result["product_id"],
+            result["name"],
+            *(attributes.get(field, "") for field in ("articleType", "baseColour", "gender")),
+        )
+    console.print(table)
+
+
+def draw_sheet(settings: Settings, target: str, answer: dict[str, Any], out: Path) -> None:
+    """Query and answers as a PNG contact sheet, from the very images the release was made of."""
+    pictures = _Pictures(settings, answer["jsonData"]["release"])
+    query = Path(target).read_bytes() if Path(target).is_file() else pictures.of(target)
+    cells = [(query, f"query {Path(target).name}")]
+    for result in answer["jsonData"]["results"]:
+        caption = f"{result['score']:.3f} {result['product_id']}\n{result['name']}"
+        cells.append((pictures.of(result["product_id"]), caption))
+    images.contact_sheet(cells, _SHEET_COLUMNS, out, highlight_first=True)
+
+
+class _Pictures:
+    """The catalog images of one release, from the data store."""
+
+    def __init__(self, settings: Settings, release_id: str) -> None:
+        self._night = Night(settings, "0001-01-01")
+        manifest = (settings.releases_dir / release_id / MANIFEST).read_bytes()
+        validated = Release.from_json(manifest).inputs[names.VALIDATED]
+        self._catalog = self._night.open(validated, ValidatedCatalog).artifact.catalog
+        products: pd.DataFrame = read_frame(self._night, validated, PRODUCTS)
+        self._image_of = dict(zip(products["id"], products["image"], strict=True))
+
+    def of(self, product_id: str) -> bytes:
+        return self._night.read(self._catalog, f"/images/{self._image_of[product_id]}")

@@ -1,0 +1,92 @@
+"""What the request log says about a window of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+_DAY: Final = timedelta(days=1)
+# Deployment probes are no shoppers; see `recsys.deploy.PROBE_PUID`.
+_PROBE: Final = "probe-"
+
+
+def service_figures(requests_dir: Path, since: datetime, until: datetime) -> dict[str, float]:
+    """Figures of the requests in [since, until), without deployment probes.
+
+    Parameters
+    ----------
+    requests_dir
+        Folder of ``<UTC date>-<pid>.jsonl`` files; it need not exist.
+    since, until
+        Aware times.
+
+    Returns
+    -------
+    dict
+        ``requests``; ``error_share`` (5xx) and ``rejected_share`` (4xx) of them;
+        ``empty_share``, the share of answers without a result; ``p50_ms`` and ``p99_ms`` of
+        answered requests (interpolated percentiles); ``releases``, how many answered;
+        ``torn_lines`` that could not be read. A share or percentile of nothing is 0.
+    """
+    lines, torn = _read(requests_dir, since, until)
+    statuses = np.array([line["status_code"] for line in lines], dtype=np.int64)
+    answered = [line for line in lines if line["status_code"] == HTTPStatus.OK]
+    counts = [count for line in answered for count in line["results"]]
+    took = [line["milliseconds"] for line in answered] or [0.0]
+    return {
+        "requests": len(lines),
+        "error_share": _share(statuses >= HTTPStatus.INTERNAL_SERVER_ERROR),
+        "rejected_share": _share((statuses >= HTTPStatus.BAD_REQUEST) & (statuses < 500)),
+        "empty_share": _share(np.array(counts) == 0),
+        "p50_ms": round(float(np.percentile(took, 50)), 3),
+        "p99_ms": round(float(np.percentile(took, 99)), 3),
+        "releases": len({line["release"] for line in answered}),
+        "torn_lines": torn,
+    }
+
+
+def _read(requests_dir: Path, since: datetime, until: datetime) -> tuple[list[dict[str, Any]], int]:
+    kept, torn = [], 0
+    for path in _files(requests_dir, since, until):
+        for raw in path.read_bytes().splitlines():
+            if not raw:
+                continue
+            line = _parse(raw)
+            if line is None:
+                torn += 1
+            elif since <= line["at"] < until and not line["puid"].startswith(_PROBE):
+                kept.append(line)
+    return kept, torn
+
+
+def _files(requests_dir: Path, since: datetime, until: datetime) -> Iterator[Path]:
+    day = since.astimezone(UTC).date()
+    while day <= until.astimezone(UTC).date():
+        yield from sorted(requests_dir.glob(f"{day.isoformat()}-*.jsonl"))
+        day += _DAY
+
+
+def _parse(raw: bytes) -> dict[str, Any] | None:
+    """A line as written by `recsys.serving.request_log`, or None for a torn one."""
+    try:
+        line: dict[str, Any] = json.loads(raw)
+        return {
+            "at": datetime.fromisoformat(line["time"]),
+            "puid": str(line["puid"]),
+            "release": line["release"],
+            "status_code": int(line["status_code"]),
+            "results": [int(count) for count in line["results"]],
+            "milliseconds": float(line["milliseconds"]),
+        }
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _share(hits: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
+    return round(float(hits.mean()), 6) if hits.size else 0.0

@@ -1,0 +1,296 @@
+"""The data store that needs no server: one folder, several processes, nothing lost.
+
+``packs.py`` keeps the bytes, ``catalogue.py`` says which commit holds them, ``writer.py``
+is the open commit, ``locks.py`` keeps writers apart; here they meet in the port's verbs.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO
+
+from recsys.artifacts.files import sync_folder
+from recsys.errors import (
+    BranchBusy,
+    CommitClosed,
+    CommitNotFound,
+    FileMissing,
+    InvalidInputs,
+    StoreDamaged,
+)
+from recsys.provenance.addresses import check_path, check_prefix, split_ref
+from recsys.provenance.catalogue import (
+    CATALOGUE_FILE,
+    Branch,
+    Catalogue,
+    Publication,
+    StoredBlobs,
+)
+from recsys.provenance.locks import FileLock
+from recsys.provenance.packs import FOLDERS, PackReader, PackWriter, disk_errors, sweep
+from recsys.provenance.port import Change, CommitInfo, FileInfo, Writer
+from recsys.provenance.writer import Draft, EmbeddedWriter
+
+_MANIFESTS_KEPT = 4
+_AFFECTED_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that `EmbeddedStore.verify` found wrong.
+
+    ``file`` is relative to the store; ``affected`` names up to three files of commits
+    (``repo@id:/path``) and is empty when the catalogue itself is damaged.
+    """
+
+    file: str
+    problem: str
+    affected: tuple[str, ...] = ()
+
+
+class EmbeddedStore:
+    """`DataStore` in a folder of a local file system, created when it is not there.
+
+    Safe for threads, forked tasks and several processes at once. Reading takes no lock.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._catalogue = Catalogue(root / CATALOGUE_FILE)
+        self._packs = PackReader(root, self._catalogue.pack_name)
+        # Commits never change, so a manifest once read stays true.
+        self._manifest = lru_cache(_MANIFESTS_KEPT)(self._catalogue.manifest)
+        if not (root / CATALOGUE_FILE).is_file():
+            _create(root)
+        with self._catalogue.reading():
+            pass  # another format is refused before anything is asked
+
+    def ensure_repo(self, repo: str, description: str = "") -> None:
+        """Create the repo unless it is there."""
+        self._catalogue.ensure_repo(repo, description)
+
+    @contextmanager
+    def commit(
+        self,
+        repo: str,
+        *,
+        inputs: Sequence[str] = (),
+        message: str = "",
+        branch: str = "master",
+        replace: bool = False,
+    ) -> Iterator[Writer]:
+        """Open a commit; see `DataStore.commit`. A busy branch is refused at once."""
+        started, process = datetime.now(UTC), os.getpid()
+        self._catalogue.branch(repo, branch)  # an unknown repo leaves no lock file behind
+        with self._only_writer(repo, branch), self._sweep_kept_away():
+            target = self._catalogue.branch(repo, branch)
+            input_seqs = self._check_inputs(repo, target, inputs)
+            with self._writer(repo, target, replace) as (commit_id, writer):
+                yield writer
+                writer.close()
+                if os.getpid() != process:
+                    raise CommitClosed(f"only process {process}, which opened it, can commit")
+                result = writer.draft.result
+                blobs = writer.needed_blobs(result)
+                packs = writer.packs.publish({blob.file for blob in blobs.values()})
+                self._catalogue.publish(
+                    Publication(
+                        commit_id=commit_id,
+                        branch=target,
+                        replace=replace,
+                        input_seqs=input_seqs,
+                        message=message,
+                        started=started,
+                        packs=packs,
+                        blobs=blobs,
+                        changes=writer.draft.changes,
+                        result=result,
+                    )
+                )
+                writer.mark_published()
+
+    def head(self, repo: str, branch: str = "master") -> CommitInfo | None:
+        """The newest finished commit of the branch, or None."""
+        return self._catalogue.head(repo, branch)
+
+    def inspect(self, ref: str) -> CommitInfo:
+        """One commit."""
+        return self._catalogue.commit(ref)
+
+    def commits(self, repo: str, limit: int | None = None) -> Iterator[CommitInfo]:
+        """The repo's commits on every branch, newest first."""
+        return iter(self._catalogue.commits(repo, limit))
+
+    def files(self, ref: str, prefix: str = "/") -> Iterator[FileInfo]:
+        """The commit's files whose path starts with the prefix, sorted by path."""
+        check_prefix(prefix)
+        manifest = self._manifest(ref)
+        return (
+            FileInfo(path, blob.size_bytes, blob.sha256.hex())
+            for path, blob in manifest.items()
+            if path.startswith(prefix)
+        )
+
+    def open(self, ref: str, path: str) -> BinaryIO:
+        """A file's bytes as a seekable stream; the caller closes it.
+
+        Up to `PACKED_MAX_BYTES` the content is checked (`StoreDamaged`); a larger file is
+        a file on disk, which the caller may map.
+        """
+        blob = self._manifest(ref).get(check_path(path))
+        if blob is None:
+            raise FileMissing(f"{ref} holds no file {path}")
+        return self._packs.open(blob)
+
+    def materialise(self, ref: str, dest: Path, prefix: str = "/") -> int:
+        """Copy files under ``dest``, keeping their paths; returns how many.
+
+        Every file is checked, and replaces in one step what was there.
+        """
+        check_prefix(prefix)
+        chosen = [item for item in self._manifest(ref).items() if item[0].startswith(prefix)]
+        dest.mkdir(parents=True, exist_ok=True)
+        unfinished = dest / f".{secrets.token_hex(8)}.unfinished"
+        try:
+            for path, blob in chosen:
+                with unfinished.open("wb") as target:
+                    self._packs.copy(blob, target)
+                _move(unfinished, dest / path[1:])
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return len(chosen)
+
+    def diff(self, new: str, old: str | None = None) -> Iterator[Change]:
+        """What changed from ``old`` (by default the parent of ``new``), sorted by path."""
+        if old is None:
+            old = self.inspect(new).parent
+        elif split_ref(old)[0] != split_ref(new)[0]:
+            raise CommitNotFound(
+                f"{old} is not a commit of the repo of {new}; diff within one repo"
+            )
+        before, after = self._manifest(old) if old else {}, self._manifest(new)
+        changes = [Change(path, "removed") for path in before.keys() - after.keys()]
+        changes += [Change(path, "added") for path in after.keys() - before.keys()]
+        changes += [
+            Change(path, "changed")
+            for path in after.keys() & before.keys()
+            if after[path].sha256 != before[path].sha256
+        ]
+        return iter(sorted(changes, key=lambda change: change.path))
+
+    def upstream(self, ref: str) -> Iterator[CommitInfo]:
+        """Every commit that this one was made of, directly or not, nearest first."""
+        return iter(self._catalogue.upstream(ref))
+
+    def downstream(self, ref: str) -> Iterator[CommitInfo]:
+        """Every commit that was made of this one, directly or not, nearest first."""
+        return iter(self._catalogue.downstream(ref))
+
+    def verify(self) -> list[Damage]:
+        """Check the catalogue and re-hash every blob; what is damaged, by file of the store."""
+        try:
+            problems = self._catalogue.problems()
+        except StoreDamaged as error:
+            problems = [str(error)]
+        if problems:  # by a damaged catalogue no pack can be judged
+            return [Damage(CATALOGUE_FILE, problem) for problem in problems]
+        found = []
+        for number, group in groupby(self._catalogue.blobs(), key=lambda blob: blob.file):
+            blobs = list(group)
+            damaged = self._packs.damaged(blobs)
+            if damaged:
+                problem = f"{len(damaged)} of {len(blobs)} blobs are missing or changed"
+                affected = self._catalogue.users(damaged[0].sha256, _AFFECTED_SHOWN)
+                found.append(Damage(self._catalogue.pack_name(number), problem, affected))
+        return found
+
+    @contextmanager
+    def _only_writer(self, repo: str, branch: str) -> Iterator[None]:
+        with disk_errors():
+            lock = FileLock(self._root / "locks" / f"{repo}@{branch}.lock")
+        with lock:
+            if not lock.try_exclusive():
+                raise BranchBusy(f"another writer holds {repo}@{branch}; try again when it is done")
+            yield
+
+    @contextmanager
+    def _sweep_kept_away(self) -> Iterator[None]:
+        """Share a lock with all living writers; whoever finds no other sweeps first."""
+        with disk_errors():
+            lock = FileLock(self._root / "locks" / "writers.lock")
+        with lock:
+            if lock.try_exclusive():
+                sweep(self._root, self._catalogue.pack_names())
+            lock.wait_shared()
+            yield
+
+    @contextmanager
+    def _writer(
+        self, repo: str, target: Branch, replace: bool
+    ) -> Iterator[tuple[str, EmbeddedWriter]]:
+        commit_id, process = secrets.token_hex(16), os.getpid()
+        inherited = {} if replace else self._catalogue.head_manifest(target)
+        stored = StoredBlobs(self._root / CATALOGUE_FILE)
+        packs = PackWriter(self._root, commit_id)
+        writer = EmbeddedWriter(f"{repo}@{commit_id}", Draft(inherited), packs, stored)
+        try:
+            yield commit_id, writer
+        finally:
+            writer.close()
+            stored.close()
+            if os.getpid() == process:  # a forked child leaves its parent's files alone
+                packs.discard()
+
+    def _check_inputs(self, repo: str, target: Branch, inputs: Sequence[str]) -> dict[str, int]:
+        """The inputs' numbers in the catalogue, by repo."""
+        repos = [split_ref(ref)[0] for ref in inputs]
+        if repo in repos:
+            raise InvalidInputs(f"{repo}@{target.name}: a repo is no input of itself")
+        if len(set(repos)) != len(repos):
+            raise InvalidInputs(
+                f"{repo}@{target.name}: one input for each repo, not {', '.join(inputs)}"
+            )
+        if target.input_repos is not None and set(repos) != set(target.input_repos):
+            before = ", ".join(target.input_repos) or "none: it is a source"
+            raise InvalidInputs(
+                f"{repo}@{target.name} was given inputs from {', '.join(repos) or 'no repo'};"
+                f" its inputs are always from: {before}. Use another branch"
+            )
+        return {name: self._catalogue.seq(ref) for name, ref in zip(repos, inputs, strict=True)}
+
+
+def _create(root: Path) -> None:
+    """Make the folders and the catalogue, which appears whole or not at all."""
+    with disk_errors():
+        for folder in ("locks", *FOLDERS):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        with FileLock(root / "locks" / "create.lock") as lock:
+            lock.wait_exclusive()
+            if (root / CATALOGUE_FILE).is_file():
+                return  # another process was faster
+            if any((root / "packs").iterdir()) or any((root / "large").iterdir()):
+                raise StoreDamaged(
+                    f"{root} holds packs and no {CATALOGUE_FILE}: restore it from a copy,"
+                    " or move the folder away to begin anew"
+                )
+            for leftover in root.glob(f"new-{CATALOGUE_FILE}*"):
+                leftover.unlink()
+            Catalogue(root / f"new-{CATALOGUE_FILE}").create()
+            (root / f"new-{CATALOGUE_FILE}").replace(root / CATALOGUE_FILE)
+            sync_folder(root)
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)

@@ -1,0 +1,140 @@
+"""A prediction, from message to message: parse, answer with one release, log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from recsys import names
+from recsys.errors import QueryRejected, ServiceUnavailable
+from recsys.serving.engine import Answer, ServingRelease
+from recsys.serving.live import LiveRelease
+from recsys.serving.request_log import RequestLine, RequestLog, utc_now
+from recsys.serving.requests import (
+    PredictionRequest,
+    Query,
+    RequestLimits,
+    decode_message,
+    parse_request,
+    request_puid,
+)
+
+
+class PredictionService:
+    """What Seldon's component calls; knows nothing of Seldon or HTTP."""
+
+    def __init__(self, live: LiveRelease, log: RequestLog, limits: RequestLimits) -> None:
+        self._live = live
+        self._log = log
+        self._limits = limits
+
+    def predict(self, message: Any) -> dict[str, Any]:
+        """Answer a Seldon message, given as bytes or text of JSON or already parsed.
+
+        Raises
+        ------
+        QueryRejected
+            The request is wrong; ``status_code`` says 400 or 404.
+        ServiceUnavailable
+            No release is live.
+        """
+        trace = _Trace()
+        try:
+            return self._predict(message, trace)
+        except QueryRejected as error:
+            trace.status_code = error.status_code
+            raise
+        except ServiceUnavailable:
+            trace.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+            raise
+        except BaseException:
+            trace.status_code = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
+        finally:
+            self._log.write(trace.line())
+
+    def health(self) -> str:
+        """The id of the release that answers.
+
+        Raises
+        ------
+        ServiceUnavailable
+            No release is live.
+        """
+        return self._current().release.id
+
+    def _predict(self, message: Any, trace: _Trace) -> dict[str, Any]:
+        if isinstance(message, bytes | str):
+            message = decode_message(message)
+        trace.puid = request_puid(message)
+        request = parse_request(message, self._limits)
+        trace.queries = request.queries
+        current = self._current()  # read once: one request, one release
+        trace.release = current.release.id
+        trace.answers = current.answer(request.queries)
+        return _response(current, request, trace.answers, trace.puid)
+
+    def _current(self) -> ServingRelease:
+        current = self._live.current
+        if current is None:
+            why = self._live.error or "no night has finished yet"
+            raise ServiceUnavailable(f"no release is live: {why}; run `recsys nightly`")
+        return current
+
+
+def _response(
+    serving: ServingRelease, request: PredictionRequest, answers: Sequence[Answer], puid: str
+) -> dict[str, Any]:
+    release = serving.release
+    data = [_answer_data(answer, release.id) for answer in answers]
+    return {
+        "jsonData": {"answers": data} if request.several else data[0],
+        "meta": {
+            "puid": puid,
+            "tags": {
+                "release": release.id,
+                "model_version": release.model_version,
+                "index_version": release.index_version,
+                "catalog_commit": release.inputs[names.CATALOG],
+            },
+        },
+    }
+
+
+def _answer_data(answer: Answer, release_id: str) -> dict[str, Any]:
+    data: dict[str, Any] = {"results": list(answer.results), "release": release_id}
+    if answer.underfilled:
+        data["underfilled"] = True
+    return data
+
+
+class _Trace:
+    """What is known of a request so far; it becomes its line in the log."""
+
+    def __init__(self) -> None:
+        self.time = utc_now()
+        self.started = time.perf_counter()
+        self.puid = ""
+        self.release: str | None = None
+        self.queries: Sequence[Query] = ()
+        self.answers: Sequence[Answer] = ()
+        self.status_code: int = HTTPStatus.OK
+
+    def line(self) -> RequestLine:
+        kinds = {"image" if query.product_id is None else "id" for query in self.queries}
+        top = self.answers[0].results if self.answers else ()
+        return RequestLine(
+            time=self.time,
+            puid=self.puid,
+            release=self.release,
+            kind=kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "",
+            queries=len(self.queries),
+            k=max((query.k for query in self.queries), default=0),
+            filtered=any(query.where for query in self.queries),
+            results=tuple(len(answer.results) for answer in self.answers),
+            top=tuple(result["product_id"] for result in top),
+            status_code=int(self.status_code),
+            milliseconds=round((time.perf_counter() - self.started) * 1000, 3),
+        )

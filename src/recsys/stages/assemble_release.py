@@ -1,0 +1,100 @@
+"""Bind model, index and product table into one release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recsys import names, release
+from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN, ValidatedCatalog
+from recsys.artifacts.digests import canonical_json
+from recsys.artifacts.index import EmbeddingSet, SearchIndex
+from recsys.artifacts.model import ApprovedModel
+from recsys.artifacts.products import ProductTable
+from recsys.artifacts.receipt import Receipt
+from recsys.artifacts.release import MANIFEST, RELEASE_FILES, Release
+from recsys.errors import ArtifactInvalid
+from recsys.stages.build_index import INDEX
+from recsys.stages.embed_catalog import IDS, VECTORS
+from recsys.stages.night import Night, Opened
+from recsys.stages.pixels import products_of
+from recsys.stages.task import Task, refs_by_repo, scratch_folder
+from recsys.stages.vectors import MODEL_PATH
+
+
+def run(night: Night) -> Receipt:
+    """Commit the release and put its folder among the releases."""
+    search = night.result_of("build_index", SearchIndex)
+    embeddings = night.open(search.artifact.embeddings, EmbeddingSet)
+    champion = night.open(embeddings.artifact.champion, ApprovedModel)
+    validated = night.open(embeddings.artifact.validated, ValidatedCatalog)
+    inputs = [search.ref, embeddings.ref, champion.ref, validated.ref]
+    task = Task(night, "assemble_release", inputs, {}, rooms=("release", "artifacts/products.py"))
+    if (receipt := task.remembered()) is not None:
+        restore(night, receipt.ref)
+        return receipt
+    with scratch_folder(night) as folder:
+        _gather(night, folder, search, embeddings, champion)
+        bundle = release.assemble(
+            night.settings.releases_dir,
+            model=champion.artifact,
+            embeddings=embeddings.artifact,
+            index=search.artifact,
+            products=_product_table(night, validated, embeddings),
+            embedder=folder / MODEL_PATH[1:],
+            index_file=folder / INDEX[1:],
+            vectors=folder / VECTORS[1:],
+            inputs={
+                **refs_by_repo(inputs),
+                names.CATALOG: validated.artifact.catalog,
+                names.MODELS: champion.artifact.model,
+            },
+            verdicts=(
+                *validated.artifact.verdicts,
+                champion.artifact.verdict,
+                search.artifact.verdict,
+            ),
+        )
+    home = night.settings.releases_dir / bundle.id
+    return task.publish(bundle, [(f"/{name}", home / name) for name in RELEASE_FILES])
+
+
+def restore(night: Night, ref: str) -> None:
+    """Put a committed release's folder back among the releases if it is gone."""
+    bundle = night.open(ref, Release).artifact
+    home = night.settings.releases_dir / bundle.id
+    if home.is_dir():
+        return
+    with scratch_folder(night) as folder:
+        part = folder / bundle.id
+        night.store.materialise(ref, part)
+        (part / MANIFEST).write_bytes(bundle.to_json())
+        home.parent.mkdir(parents=True, exist_ok=True)
+        part.rename(home)
+
+
+def _gather(
+    night: Night,
+    folder: Path,
+    search: Opened[SearchIndex],
+    embeddings: Opened[EmbeddingSet],
+    champion: Opened[ApprovedModel],
+) -> None:
+    night.store.materialise(search.ref, folder, INDEX)
+    night.store.materialise(embeddings.ref, folder, VECTORS)
+    night.store.materialise(champion.artifact.model, folder, MODEL_PATH)
+
+
+def _product_table(
+    night: Night, validated: Opened[ValidatedCatalog], embeddings: Opened[EmbeddingSet]
+) -> ProductTable:
+    products = products_of(night, validated)
+    ids = products["id"].tolist()
+    if canonical_json(ids) != night.read(embeddings.ref, IDS):
+        raise ArtifactInvalid(
+            f"{embeddings.ref} holds vectors of other products than {validated.ref}"
+        )
+    return ProductTable.from_columns(
+        ids,
+        products[NAME_COLUMN].tolist(),
+        {field: products[field].tolist() for field in ATTRIBUTES},
+    )

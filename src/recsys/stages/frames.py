@@ -1,0 +1,27 @@
+"""Tables in commits: pandas frames as Parquet bytes, and back."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+
+from recsys.stages.night import Night
+
+PRODUCTS = "/products.parquet"
+MEASURES = "/measures.parquet"
+QUARANTINE = "/quarantine.parquet"
+SPLIT = "/split.parquet"
+PER_CLASS = "/per_class.parquet"
+
+
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    """A frame as Parquet bytes; the same frame gives the same bytes."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def read_frame(night: Night, ref: str, path: str) -> pd.DataFrame:
+    """A Parquet file of a commit."""
+    return pd.read_parquet(io.BytesIO(night.read(ref, path)))

@@ -1,0 +1,63 @@
+"""The pixels of a validated catalog, decoded once a night and mapped into memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recsys import images, names
+from recsys.artifacts.catalog import ValidatedCatalog
+from recsys.stages import frames
+from recsys.stages.night import Night, Opened
+
+
+def products_of(night: Night, validated: Opened[ValidatedCatalog]) -> pd.DataFrame:
+    """The good products, in the order of pixels and vectors."""
+    return frames.read_frame(night, validated.ref, frames.PRODUCTS)
+
+
+def pixels_of(
+    night: Night, validated: Opened[ValidatedCatalog], products: pd.DataFrame
+) -> npt.NDArray[np.uint8]:
+    """[n_products, height, width, 3] uint8, mapped from the scratch folder.
+
+    Decoded by the first stage that asks; the pixels of other catalogs are dropped then.
+    """
+    width, height = night.settings.image_width, night.settings.image_height
+    commit = names.parse_ref(validated.ref)[1]
+    path = night.settings.scratch_dir / f"pixels-{commit}-{width}x{height}.npy"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for other in path.parent.glob("pixels-*.npy"):
+            other.unlink(missing_ok=True)
+        _decode(night, validated.artifact.catalog, products, path)
+    pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return pixels
+
+
+def _decode(night: Night, catalog: str, products: pd.DataFrame, path: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent, prefix="decode-") as folder,
+        night.progress("decoding images", len(products)) as advance,
+    ):
+        part = Path(folder) / path.name
+        images.load_all(
+            _contents(night, catalog, products),
+            len(products),
+            part,
+            night.settings.image_width,
+            night.settings.image_height,
+            night.image_limits,
+            on_progress=advance,
+        )
+        part.replace(path)
+
+
+def _contents(night: Night, catalog: str, products: pd.DataFrame) -> Iterator[bytes]:
+    for image in products["image"]:
+        yield night.read(catalog, f"/images/{image}")

@@ -1,0 +1,105 @@
+"""Train tonight's model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from recsys import training
+from recsys.artifacts.catalog import LABEL_COLUMN, CatalogSplit, ValidatedCatalog
+from recsys.artifacts.digests import sha256_file
+from recsys.artifacts.model import TrainedModel
+from recsys.artifacts.receipt import Receipt
+from recsys.stages import frames
+from recsys.stages.night import Night, Opened
+from recsys.stages.pixels import pixels_of, products_of
+from recsys.stages.task import Task, code_facts, scratch_folder
+
+MODEL_FILES = ("embedder.tflite", "classifier.keras", "labels.json", "history.json")
+
+
+def run(night: Night) -> Receipt:
+    """Commit the model and log its run to MLflow."""
+    split = night.result_of("split_catalog", CatalogSplit)
+    validated = night.open(split.artifact.validated, ValidatedCatalog)
+    parameters = _parameters(night)
+    task = Task(
+        night,
+        "train_model",
+        [validated.ref, split.ref],
+        vars(parameters),
+        rooms=("training", "images"),
+    )
+    if (receipt := task.remembered()) is not None:
+        return receipt
+    products = products_of(night, validated)
+    with scratch_folder(night) as out:
+        trained = _train(night, validated, split, products, parameters, out)
+        run_id = night.registry.record_run(
+            run_name=f"night-{night.date}",
+            parameters=vars(parameters),
+            metrics_per_epoch=trained.history,
+            tags={"validated": validated.ref, "split": split.ref, **_code_tags()},
+            dataset=("validated_catalog", validated.ref),
+        )
+        artifact = TrainedModel(
+            validated=validated.ref,
+            split=split.ref,
+            model_digest=sha256_file(out / "embedder.tflite"),
+            dimension=parameters.embedding_dim,
+            image_width=parameters.image_width,
+            image_height=parameters.image_height,
+            run_id=run_id,
+            figures={
+                "validation_accuracy": trained.validation_accuracy,
+                "parity_max_difference": trained.parity_max_difference,
+                "parameters_count": float(trained.parameters_count),
+                "training_cpu_seconds": round(trained.cpu_seconds, 3),
+            },
+        )
+        return task.publish(artifact, [(f"/{name}", out / name) for name in MODEL_FILES])
+
+
+def _parameters(night: Night) -> training.TrainingParameters:
+    settings = night.settings
+    return training.TrainingParameters(
+        embedding_dim=settings.embedding_dim,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        image_width=settings.image_width,
+        image_height=settings.image_height,
+    )
+
+
+def _train(
+    night: Night,
+    validated: Opened[ValidatedCatalog],
+    split: Opened[CatalogSplit],
+    products: pd.DataFrame,
+    parameters: training.TrainingParameters,
+    out: Path,
+) -> training.TrainedNetwork:
+    pixels = pixels_of(night, validated, products)
+    with night.progress("training", parameters.epochs) as advance:
+        return training.train(
+            pixels,
+            products[LABEL_COLUMN].tolist(),
+            sides_of(night, split, products),
+            parameters,
+            out,
+            on_epoch=lambda _epoch, _figures: advance(1),
+        )
+
+
+def sides_of(night: Night, split: Opened[CatalogSplit], products: pd.DataFrame) -> list[str]:
+    """The side of every product, in product order."""
+    ledger = frames.read_frame(night, split.ref, frames.SPLIT)
+    side_of = dict(zip(ledger["pixels_sha256"], ledger["side"], strict=True))
+    return [side_of[digest] for digest in products["sha256_pixels"]]
+
+
+def _code_tags() -> dict[str, str]:
+    return {name: str(value) for name, value in code_facts().items()}

@@ -1,0 +1,151 @@
+"""Split the delivery: sound products, and those set aside with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from recsys.artifacts.catalog import (
+    ATTRIBUTES,
+    DELIVERY_COLUMNS,
+    ID_COLUMN,
+    LABEL_COLUMN,
+    NAME_COLUMN,
+)
+from recsys.validation.rows import ParsedRows, usable_id
+
+UNKNOWN: Final = "NA"
+# A smaller picture shows nothing that could be learned.
+MIN_SIDE_PIXELS: Final = 16
+# Standard deviation of the luma (0 to 255) below which all pixels look alike.
+MIN_CONTRAST: Final = 1.0
+
+_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class SortedCatalog:
+    """What may go on, and what may not.
+
+    Attributes
+    ----------
+    products
+        The sound products, sorted by id as text: the columns of `DELIVERY_COLUMNS` (an
+        unknown attribute is ``NA``), ``image`` (its path), ``sha256_bytes`` and
+        ``sha256_pixels``.
+    quarantine
+        ``id``, ``reason`` (malformed_row, missing_field, bad_id, duplicate_id, no_image,
+        undecodable_image, tiny_image or blank_image: the first that applies) and
+        ``detail``, one row a delivered row. A repeated id stands here although its first
+        row may be a product.
+    """
+
+    products: pd.DataFrame
+    quarantine: pd.DataFrame
+
+
+def sort_out(rows: ParsedRows, measures: pd.DataFrame) -> SortedCatalog:
+    """Split rows and images into products and quarantine.
+
+    Images that no row names are left out; of several images with one stem the first by
+    path counts.
+    """
+    delivered = rows.frame.reindex(columns=list(DELIVERY_COLUMNS), fill_value="").astype("str")
+    images = measures.sort_values("path").drop_duplicates("id").set_index("id")
+    table = delivered.join(images, on=ID_COLUMN)
+    verdicts = [_judge(row) for row in _facts(table)]
+    table["reason"] = pd.Series([reason for reason, _ in verdicts], table.index, dtype="str")
+    table["detail"] = pd.Series([detail for _, detail in verdicts], table.index, dtype="str")
+    return SortedCatalog(
+        _products(table[table["reason"] == ""]),
+        _quarantine(table[table["reason"] != ""], rows.malformed),
+    )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the reasons depend on, of one row."""
+
+    id: str
+    label: str
+    name: str
+    repeated: bool
+    has_image: bool
+    decodes: bool
+    error: str
+    width: int
+    height: int
+    contrast: float
+
+
+def _facts(table: pd.DataFrame) -> list[_Facts]:
+    filled = {"decodes": False, "error": "", "width": 0, "height": 0, "contrast": 0.0}
+    has_image = table["path"].notna()
+    known = table.assign(
+        **{column: table[column].where(has_image, value) for column, value in filled.items()}
+    )
+    return [
+        _Facts(*values)
+        for values in zip(
+            known[ID_COLUMN],
+            known[LABEL_COLUMN],
+            known[NAME_COLUMN],
+            known[ID_COLUMN].duplicated(),
+            has_image,
+            known["decodes"],
+            known["error"],
+            known["width"],
+            known["height"],
+            known["contrast"],
+            strict=True,
+        )
+    ]
+
+
+def _judge(row: _Facts) -> tuple[str, str]:
+    """(reason, detail), both empty for a sound product."""
+    empty = _missing_fields(row)
+    if empty:
+        return "missing_field", f"no {', '.join(empty)}"
+    if not usable_id(row.id):
+        return "bad_id", "ids are letters, digits, '.', '_' and '-', at most 100 of them"
+    if row.repeated:
+        return "duplicate_id", "an earlier row has this id"
+    if not row.has_image:
+        return "no_image", "no image file of this name was delivered"
+    if not row.decodes:
+        return "undecodable_image", row.error
+    if min(row.width, row.height) < MIN_SIDE_PIXELS:
+        return (
+            "tiny_image",
+            f"{row.width:.0f} x {row.height:.0f} pixels; at least {MIN_SIDE_PIXELS} a side",
+        )
+    if row.contrast < MIN_CONTRAST:
+        return "blank_image", f"contrast {row.contrast:.3g}; at least {MIN_CONTRAST:g}"
+    return "", ""
+
+
+def _missing_fields(row: _Facts) -> list[str]:
+    empty = [] if row.id.strip() else [ID_COLUMN]
+    # An unknown article type cannot be learned. A name may well be NA.
+    empty += [LABEL_COLUMN] if row.label.strip() in ("", UNKNOWN) else []
+    return empty if row.name.strip() else [*empty, NAME_COLUMN]
+
+
+def _products(sound: pd.DataFrame) -> pd.DataFrame:
+    products = sound.rename(columns={"path": "image"})[
+        [*DELIVERY_COLUMNS, "image", "sha256_bytes", "sha256_pixels"]
+    ].astype("str")
+    for field in ATTRIBUTES:
+        products[field] = products[field].where(products[field].str.strip() != "", UNKNOWN)
+    return products.sort_values(ID_COLUMN, ignore_index=True)
+
+
+def _quarantine(set_aside: pd.DataFrame, malformed: pd.DataFrame) -> pd.DataFrame:
+    named = malformed[malformed["id"] != ""].assign(reason="malformed_row")
+    columns = [ID_COLUMN, "reason", "detail"]
+    table = pd.concat([set_aside[columns], named[columns]]).astype("str")
+    table[ID_COLUMN] = table[ID_COLUMN].str.slice(0, _SHOWN)
+    return table.sort_values([ID_COLUMN, "reason"], kind="stable", ignore_index=True)

@@ -1,0 +1,72 @@
+"""Bad nights: each is refused by its gate, and the shopper notices nothing."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Platform, run_night
+
+from recsys.artifacts.products import ProductTable
+from recsys.errors import GateRefused
+from recsys.release import history
+from recsys.settings import Settings
+
+_EVERY = 2
+
+
+@pytest.fixture
+def undisturbed(platform: Platform) -> Iterator[Platform]:
+    """The release, its answers and the deployment history are the same afterwards."""
+    live = platform.live
+    table = ProductTable.load(platform.settings.releases_dir / str(live))
+    asked = [bytes(item).decode() for item in table.ids[:5]]
+    before = [platform.answer(product) for product in asked]
+    events = history(platform.settings.releases_dir)
+    yield platform
+    assert platform.live == live
+    assert [platform.answer(product) for product in asked] == before
+    assert history(platform.settings.releases_dir) == events
+
+
+@pytest.fixture
+def delivery(platform: Platform, tmp_path: Path) -> Path:
+    """A copy of the first night's delivery, to be spoilt."""
+    drawn = next((platform.settings.state_dir / "drawn").rglob("styles.csv")).parent
+    return Path(shutil.copytree(drawn, tmp_path / "delivery"))
+
+
+def refused_by(settings: Settings) -> str:
+    with pytest.raises(GateRefused) as refusal:
+        run_night(settings)
+    assert "Data Docs" in str(refusal.value)
+    return str(refusal.value.verdict["suite"])
+
+
+def test_a_broken_csv_is_refused(undisturbed: Platform, delivery: Path) -> None:
+    (delivery / "styles.csv").write_bytes(b"\x89PNG\r\n\x1a\n this is, not \xff\xfe a csv\n" * 50)
+    assert refused_by(undisturbed.with_settings(catalog=str(delivery))) == "delivery"
+
+
+def test_half_the_images_corrupt_is_refused(undisturbed: Platform, delivery: Path) -> None:
+    for image in sorted((delivery / "images").iterdir())[::_EVERY]:
+        image.write_bytes(image.read_bytes()[:200])
+    assert refused_by(undisturbed.with_settings(catalog=str(delivery))) == "delivery"
+
+
+def test_a_model_below_its_floor_is_refused_and_the_champion_stays(undisturbed: Platform) -> None:
+    settings = undisturbed.with_settings(learning_rate=0, epochs=1)
+    assert refused_by(settings) == "model"
+
+
+def test_an_index_below_its_recall_is_refused(undisturbed: Platform) -> None:
+    settings = undisturbed.with_settings(index_factory="IVF32,Flat", index_nprobe=1)
+    assert refused_by(settings) == "index"
+
+
+def test_a_refused_night_can_be_mended_and_run_again(undisturbed: Platform, delivery: Path) -> None:
+    (delivery / "styles.csv").write_bytes(b"nothing\n")
+    settings = undisturbed.with_settings(catalog=str(delivery))
+    refused_by(settings)
+    receipts = run_night(undisturbed.settings)
+    assert not any(receipt.fresh for receipt in receipts.values())

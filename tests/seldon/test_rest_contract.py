@@ -1,0 +1,272 @@
+"""The REST contract, asked of a real Seldon microservice process."""
+
+import base64
+import http.client
+import json
+import time
+
+import psutil
+import pytest
+
+from recsys.artifacts.live import living_workers, write_live
+from serving_release import (
+    IDS,
+    make_release,
+    picture_text,
+    pictures,
+    png,
+    service,
+    traceback_in,
+)
+
+MAX_IMAGE_BYTES = 10_000
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    state = tmp_path_factory.mktemp("contract")
+    release = make_release(state / "releases")
+    write_live(state / "releases", release.id)
+    with service(
+        state, max_image_bytes=MAX_IMAGE_BYTES, max_image_pixels=10_000, max_queries=4
+    ) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def release(running):
+    return make_release(running.releases_dir)
+
+
+@pytest.fixture(autouse=True)
+def _workers_survive(request):
+    running = request.getfixturevalue("running")
+    before = {worker.pid for worker in living_workers(running.serving_dir)}
+    yield
+    assert {worker.pid for worker in living_workers(running.serving_dir)} == before
+    assert not traceback_in(running.log)
+
+
+def ids(data):
+    return [result["product_id"] for result in data["results"]]
+
+
+def test_a_product_gets_its_neighbours_and_the_answer_says_where_from(running, release):
+    response = running.ask(product_id=IDS[0], k=5, where={"gender": "Women"})
+    body = response.json()
+    assert response.status_code == 200
+    assert body["jsonData"]["release"] == release.id
+    assert body["meta"]["tags"] == {
+        "release": release.id,
+        "model_version": release.model_version,
+        "index_version": release.index_version,
+        "catalog_commit": release.inputs["catalog"],
+    }
+    results = body["jsonData"]["results"]
+    assert len(results) == 5
+    assert set(results[0]) == {"product_id", "score", "name", "attributes"}
+    assert all(result["attributes"]["gender"] == "Women" for result in results)
+    scores = [result["score"] for result in results]
+    assert scores == sorted(scores, reverse=True)
+    assert all(-1 <= score <= 1 for score in scores)
+
+
+def test_the_query_product_is_never_in_its_own_results(running):
+    for product_id in IDS[:8]:
+        data = running.ask(product_id=product_id, k=100).json()["jsonData"]
+        assert len(data["results"]) == len(IDS) - 1
+        assert product_id not in ids(data)
+        assert data["underfilled"] is True
+
+
+def test_an_image_may_come_by_jsondata_bindata_or_as_a_form_file(running):
+    text = picture_text(4)
+    by_json = running.ask(image=text).json()["jsonData"]
+    by_bin = running.post(json={"binData": text}).json()["jsonData"]
+    by_file = running.post(files={"binData": ("x.png", png(pictures()[4]))}).json()["jsonData"]
+    assert by_json == by_bin == by_file
+    assert ids(by_json)[0] == IDS[4]
+    assert len(by_json["results"]) == 10
+
+
+def test_several_queries_are_answered_in_order_by_one_release(running, release):
+    queries = [{"product_id": IDS[1], "k": 1}, {"image": picture_text(2), "k": 2}]
+    response = running.post(json={"jsonData": {"queries": queries}})
+    answers = response.json()["jsonData"]["answers"]
+    assert [len(answer["results"]) for answer in answers] == [1, 2]
+    assert ids(answers[1])[0] == IDS[2]
+    assert {answer["release"] for answer in answers} == {release.id}
+
+
+def test_a_puid_is_kept_or_made(running):
+    def puid(meta):
+        message = {"jsonData": {"product_id": IDS[0]}, "meta": meta}
+        return running.post(json=message).json()["meta"]["puid"]
+
+    assert puid({"puid": "mine"}) == "mine"
+    assert puid({}) != puid({})
+
+
+BAD = [
+    ({"product_id": "99"}, 404, "'99' is not among the 48 products"),
+    ({"product_id": IDS[0], "k": 101}, 400, "k must be a whole number from 1 to 100, not 101"),
+    ({"product_id": IDS[0], "k": True}, 400, "not True"),
+    ({"product_id": IDS[0], "where": {"size": "L"}}, 400, "allowed: gender, articleType"),
+    ({"product_id": IDS[0], "where": {"gender": "x"}}, 400, "allowed: Men, Women"),
+    ({"product_id": IDS[0], "colour": "x"}, 400, "unknown key 'colour'"),
+    ({}, 400, "needs one of product_id and image"),
+    ({"image": "not base64!"}, 400, "image is not base64"),
+    ({"image": base64.b64encode(b"hello").decode()}, 400, "not a JPEG, PNG or WebP"),
+    ({"image": base64.b64encode(png(pictures()[0])[:40]).decode()}, 400, "damaged or cut short"),
+    ({"image": "A" * (4 * MAX_IMAGE_BYTES)}, 400, "larger than 10000 bytes"),
+    ({"queries": [{"product_id": IDS[0]}] * 5}, 400, "a list of 1 to 4, not a list of 5"),
+    ({"queries": [{"product_id": IDS[0]}, {"product_id": "99"}]}, 404, "queries[1]: product_id"),
+]
+
+
+@pytest.mark.parametrize(("query", "status_code", "says"), BAD)
+def test_a_bad_query_is_told_so(running, query, status_code, says):
+    check_error(running.ask(**query), status_code, says)
+
+
+BODIES = [
+    (b"", {}, "not JSON"),
+    (b"{", {}, "not JSON"),
+    (b"\xff\xfe", {}, "not JSON"),
+    (b"[" * 50_000, {}, "not JSON"),
+    (b"[]", {}, "the body must be an object, not a list"),
+    (b"null", {}, "the body must be an object, not null"),
+    (b'{"data": {"ndarray": [[1]]}}', {}, "unknown key 'data'"),
+    (b'{"strData": "x"}', {}, "unknown key 'strData'"),
+    (b'{"jsonData": null}', {}, "one of jsonData and binData"),
+    (b'{"binData": 3}', {}, "binData must be an image file as base64 text"),
+    (b'{"jsonData": {"product_id": "1"}, "meta": 3}', {}, "meta must be an object"),
+    (b"\xff\xd8\xff picture", {"Content-Type": "image/jpeg"}, "not JSON"),
+    (b"json={", {"Content-Type": "application/x-www-form-urlencoded"}, "not JSON"),
+    (
+        b'--b\r\nContent-Disposition: form-data; name="jsonData"\r\n\r\n{\r\n--b--\r\n',
+        {"Content-Type": "multipart/form-data; boundary=b"},
+        "not JSON",
+    ),
+    (
+        b'--b\r\nContent-Disposition: form-data; name="strData"; filename="x"\r\n\r\n\xff\r\n--b--',
+        {"Content-Type": "multipart/form-data; boundary=b"},
+        "not JSON",
+    ),
+    (b"x", {"Content-Type": "multipart/form-data"}, ""),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "says"), BODIES)
+def test_a_bad_body_is_told_so(running, body, headers, says):
+    headers = {"Content-Type": "application/json", **headers}
+    check_error(running.post(content=body, headers=headers), 400, says)
+
+
+def check_error(response, status_code, says):
+    status = response.json()["status"]
+    assert response.status_code == status_code
+    assert status["code"] == status_code
+    assert status["status"] == 1
+    assert says in status["info"]
+    assert "Traceback" not in response.text
+
+
+def test_a_body_that_is_too_large_is_told_so(running):
+    content = b'{"jsonData": {"image": "' + b"A" * (2 << 20) + b'"}}'
+    check_error(running.post(content=content), 400, "at most")
+    check_error(running.post(content=iter([content])), 411, "Content-Length")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status_code"),
+    [
+        ("GET", "/", 404),
+        ("POST", "/", 404),
+        ("GET", "/nowhere", 404),
+        ("POST", "/nowhere", 404),
+        ("POST", "/api/v1.0/feedback", 404),
+        ("POST", "/aggregate", 404),
+        ("GET", "/../etc/passwd", 404),
+        ("GET", "/api/v1.0/predictions", 405),
+        ("DELETE", "/api/v1.0/predictions", 405),
+        ("POST", "/health/ping", 405),
+    ],
+)
+def test_other_addresses_and_methods_are_told_so(running, method, path, status_code):
+    # http.client sends the path as it is.
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    connection.request(method, path, body=b"{}")
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    connection.close()
+    assert response.status == status_code
+    assert body["status"]["code"] == status_code
+    if status_code == 405:
+        assert response.headers["Allow"] == ("GET" if "health" in path else "POST")
+
+
+def test_predictions_may_be_asked_by_get_as_seldon_allows(running):
+    query = json.dumps({"jsonData": {"product_id": IDS[0], "k": 1}})
+    ok = running.get(f"/predict?json={query}")
+    assert len(ok.json()["jsonData"]["results"]) == 1
+    check_error(running.get("/predict?json={"), 400, "not JSON")
+
+
+def test_health_names_the_release_and_metadata_the_service(running, release):
+    assert running.get("/health/ping").text == "pong"
+    assert running.get("/health/status").json()["strData"] == release.id
+    assert running.get("/metadata").json()["name"] == "recommender"
+
+
+def test_it_listens_on_the_loopback_address_with_no_process_but_its_workers(running):
+    family = [psutil.Process(running.process.pid)]
+    family += family[0].children(recursive=True)
+    assert len(family) == 3
+    listening = {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in family
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("127.0.0.1", running.port)}
+
+
+def test_every_prediction_is_logged_whatever_came_of_it(running, release):
+    def lines():
+        return [
+            json.loads(line)
+            for path in (running.serving_dir / "requests").iterdir()
+            for line in path.read_text().splitlines()
+        ]
+
+    before = len(lines())
+    running.ask(product_id=IDS[0], k=3)
+    running.ask(image=picture_text(1), where={"gender": "Men"})
+    running.ask(product_id="99")
+    running.post(content=b"{")
+    new = sorted(lines(), key=lambda line: line["time"])[before:]
+    assert [(line["kind"], line["status_code"], line["results"]) for line in new] == [
+        ("id", 200, [3]),
+        ("image", 200, [10]),
+        ("id", 404, []),
+        ("", 400, []),
+    ]
+    assert [line["filtered"] for line in new] == [False, True, False, False]
+    assert [line["release"] for line in new[:2]] == [release.id] * 2
+    assert len(new[0]["top"]) == 3
+    assert all(0 < line["milliseconds"] < 5000 for line in new)
+
+
+def test_latency_is_milliseconds(running, record_property):
+    """A loose bound for a shared machine; the figures are for the reader."""
+    timings = {}
+    for kind, query in (("id", {"product_id": IDS[0]}), ("image", {"image": picture_text(1)})):
+        taken = []
+        for _ in range(60):
+            started = time.perf_counter()
+            assert running.ask(**query).status_code == 200
+            taken.append((time.perf_counter() - started) * 1000)
+        timings[kind] = sorted(taken)[30]
+        record_property(f"{kind}_p50_ms", timings[kind])
+    assert max(timings.values()) < 250

@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+
+from recsys.artifacts.digests import sha256_file
+from recsys.artifacts.products import ProductTable
+from recsys.artifacts.release import Release
+from recsys.errors import ArtifactInvalid, ProductUnknown, QueryRejected
+from recsys.images import ImageLimits
+from recsys.serving.engine import ServingRelease
+from recsys.serving.requests import Query
+from serving_release import (
+    EMBEDDER,
+    IDS,
+    PRODUCTS,
+    damage,
+    make_release,
+    parts,
+    pictures,
+    png,
+    products,
+    vectors,
+)
+
+LIMITS = ImageLimits(max_bytes=100_000, max_pixels=10_000)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    releases = tmp_path_factory.mktemp("engine") / "releases"
+    return releases / make_release(releases).id
+
+
+@pytest.fixture(scope="module")
+def serving(folder):
+    return ServingRelease.open(folder, LIMITS)
+
+
+def ids(answer):
+    return [result["product_id"] for result in answer.results]
+
+
+def nearest(row, k, keep=lambda row: True):
+    """By brute force: the rows closest to a row, itself apart."""
+    scores = vectors() @ vectors()[row]
+    order = [int(other) for other in np.argsort(-scores) if other != row and keep(other)]
+    return [IDS[other] for other in order[:k]], scores[order[:k]]
+
+
+def test_a_products_neighbours_are_those_of_brute_force_without_itself(serving):
+    (answer,) = serving.answer([Query(5, IDS[7])])
+    expected, scores = nearest(7, 5)
+    assert ids(answer) == expected
+    assert [result["score"] for result in answer.results] == pytest.approx(scores, abs=2e-6)
+    assert not answer.underfilled
+    assert answer.results[0]["name"] == f"Product {expected[0]} – é"
+
+
+def test_a_products_own_picture_finds_that_product_first(serving):
+    (answer,) = serving.answer([Query(3, image=png(pictures()[7]))])
+    assert ids(answer)[0] == IDS[7]
+    assert answer.results[0]["score"] == pytest.approx(1.0, abs=1e-5)
+    assert ids(answer)[1:] == nearest(7, 2)[0]
+
+
+def test_several_queries_get_what_each_gets_alone(serving):
+    women = (("gender", ("Women",)),)
+    queries = [
+        Query(2, IDS[0]),
+        Query(7, image=png(pictures()[3]), where=women),
+        Query(4, IDS[5], where=women),
+        Query(1, image=png(pictures()[9])),
+    ]
+    together = serving.answer(queries)
+    for query, answer in zip(queries, together, strict=True):
+        (alone,) = serving.answer([query])
+        assert ids(answer) == ids(alone)
+        assert len(answer.results) == query.k
+
+
+def test_conditions_hold_for_every_result_and_fill_up_from_afar(serving):
+    where = (("gender", ("Women",)), ("articleType", ("Shoes", "Watches")))
+    (answer,) = serving.answer([Query(10, IDS[0], where=where)])
+    expected, _ = nearest(0, 10, lambda row: row % 2 == 1 and row % 3 != 0)
+    assert ids(answer) == expected
+    assert all(result["attributes"]["gender"] == "Women" for result in answer.results)
+
+
+def test_an_answer_says_when_there_are_not_enough_products(serving):
+    (answer,) = serving.answer([Query(PRODUCTS, IDS[0])])
+    assert len(answer.results) == PRODUCTS - 1
+    assert answer.underfilled
+    only_itself = [Query(3, IDS[0], where=(("gender", ("Men",)), ("articleType", ("Shirts",))))]
+    (answer,) = serving.answer(only_itself)
+    assert len(answer.results) == 3
+    assert not answer.underfilled
+
+
+def test_what_a_release_does_not_hold_is_told_with_the_query_and_what_it_does(serving):
+    with pytest.raises(ProductUnknown, match="'99' is not among the 48 products"):
+        serving.answer([Query(1, "99")])
+    with pytest.raises(
+        QueryRejected, match=r"^queries\[2\]: where: unknown field 'size'; allowed: "
+    ):
+        serving.answer([Query(1, IDS[0], where=(("size", ("L",)),), label="queries[2]")])
+    with pytest.raises(QueryRejected, match="no value 'Dogs'; allowed: Men, Women"):
+        serving.answer([Query(1, IDS[0], where=(("gender", ("Dogs",)),))])
+    with pytest.raises(QueryRejected, match="not a JPEG, PNG or WebP"):
+        serving.answer([Query(1, image=b"GIF89a and more")])
+
+
+def test_an_image_with_too_many_pixels_is_rejected(serving):
+    with pytest.raises(QueryRejected, match="pixels"):
+        serving.answer([Query(1, image=png(np.zeros((101, 100, 3), np.uint8)))])
+
+
+@pytest.mark.parametrize(
+    "name", ["vectors.npy", "index.faiss", "embedder.tflite", "product_ids.npy"]
+)
+def test_a_damaged_release_is_not_opened(tmp_path, name):
+    home = tmp_path / "releases" / make_release(tmp_path / "releases").id
+    damage(home, name)
+    with pytest.raises(ArtifactInvalid, match=name.replace(".", r"\.")):
+        ServingRelease.open(home, LIMITS)
+
+
+def forged(tmp_path, **changes):
+    """A release folder whose manifest is sound in itself, with some part changed."""
+    given = parts(tmp_path / "parts")
+    home = tmp_path / "forged"
+    home.mkdir()
+    table = changes.pop("products", products())
+    table.save(home)
+    content = {
+        "embedder.tflite": EMBEDDER.read_bytes(),
+        "index.faiss": given["index_file"].read_bytes(),
+        "vectors.npy": given["vectors"].read_bytes(),
+        **changes.pop("content", {}),
+    }
+    for name, data in content.items():
+        (home / name).write_bytes(data)
+    files = {path.name: sha256_file(path) for path in home.iterdir()}
+    fields = {
+        "model_digest": files["embedder.tflite"],
+        "index_digest": files["index.faiss"],
+        "factory": "Flat",
+        "nprobe": 1,
+        "dimension": vectors().shape[1],
+        "image_width": 6,
+        "image_height": 8,
+        "products": PRODUCTS,
+        "files": files,
+        "inputs": given["inputs"],
+        "verdicts": given["verdicts"],
+        **changes,
+    }
+    release = Release(**fields)
+    (home / "manifest.json").write_bytes(release.to_json())
+    return home.rename(tmp_path / release.id)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dimension": 9},
+        {"products": 47},
+        {"image_width": 8, "image_height": 6},
+        {"content": {"vectors.npy": b"no array"}},
+        {"content": {"index.faiss": b"no index"}},
+        {"content": {"embedder.tflite": b"no model"}},
+    ],
+)
+def test_parts_that_do_not_fit_together_are_not_opened_even_with_sound_digests(tmp_path, changes):
+    with pytest.raises(ArtifactInvalid, match="cannot be opened"):
+        ServingRelease.open(forged(tmp_path, **changes), LIMITS)
+
+
+def test_a_table_of_other_products_is_not_opened(tmp_path):
+    table = ProductTable.from_columns(["1"], ["one"], {"gender": ["Men"]})
+    with pytest.raises(ArtifactInvalid, match="cannot be opened"):
+        ServingRelease.open(forged(tmp_path, products=table), LIMITS)

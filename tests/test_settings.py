@@ -1,0 +1,56 @@
+"""Settings: read once, checked, frozen."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from recsys.errors import SettingsInvalid
+from recsys.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_environment_wins_over_the_file_and_arguments_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recsys.toml").write_text("epochs = 3\nseed = 4\nbatch_size = 8\n")
+    monkeypatch.setenv("RECSYS_EPOCHS", "5")
+    monkeypatch.setenv("RECSYS_SEED", "6")
+    settings = load_settings(seed=7)
+    assert (settings.epochs, settings.seed, settings.batch_size) == (5, 7, 8)
+
+
+def test_a_wrong_value_names_its_variable_and_what_was_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RECSYS_AIRFLOW_PORT", "eighty")
+    with pytest.raises(SettingsInvalid, match=r"RECSYS_AIRFLOW_PORT.*integer.*'eighty'"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"default_k": 50, "max_k": 10}, "default_k 50 is above max_k 10"),
+        ({"airflow_port": 5000, "mlflow_port": 5000}, "share a port"),
+        ({"timezone": "Europe/Atlantis"}, "not an IANA time zone"),
+        ({"night_cron": "every night"}, "five fields"),
+        ({"test_share": 0.4, "validation_share": 0.45}, "too little to train on"),
+        ({"no_such_setting": 1}, "Extra inputs"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(overrides: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsInvalid, match=said):
+        load_settings(**overrides)
+
+
+def test_settings_are_frozen_and_reading_them_creates_nothing(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path / "state")
+    assert settings.store_dir == tmp_path / "state" / "store"
+    assert not (tmp_path / "state").exists()
+    with pytest.raises(ValidationError):
+        settings.epochs = 9
