@@ -55,9 +55,13 @@ define bootstrap
 	tools=$$(sha256sum < locks/bootstrap.txt); \
 	if [ "$$(cat .tools/ready 2>/dev/null)" != "$$tools" ]; then \
 		echo "Bringing uv …"; \
+		if ! "$$python" -m pip --version > /dev/null 2>&1; then \
+			echo "$$python has no pip: install it (on Debian: python3-pip)." >&2; exit 2; \
+		fi; \
 		rm -rf .tools; \
-		"$$python" -m pip install --quiet --disable-pip-version-check --no-deps \
-			--require-hashes --target .tools -r locks/bootstrap.txt; \
+		PIP_ROOT_USER_ACTION=ignore "$$python" -m pip install --quiet --no-deps \
+			--disable-pip-version-check --require-hashes --target .tools \
+			-r locks/bootstrap.txt; \
 		echo "$$tools" > .tools/ready; \
 	fi
 endef

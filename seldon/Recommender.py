@@ -17,7 +17,6 @@ import seldon_core.wrapper
 from flask import Blueprint, Response, jsonify, request
 from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.proto import prediction_pb2
-from seldon_core.utils import json_to_seldon_message, seldon_message_to_json
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
@@ -87,10 +86,9 @@ class Recommender:
         atexit.register(self._live.close)
 
     def predict_raw(self, message: Any) -> Any:
-        """Answer one request: JSON as bytes, text or parsed (REST), or a message (gRPC)."""
+        """Answer one REST request, given as bytes or text of JSON, or parsed."""
         if isinstance(message, prediction_pb2.SeldonMessage):
-            answer = self._loaded().predict(seldon_message_to_json(message))
-            return json_to_seldon_message(answer)
+            raise QueryRejected("this service speaks REST; gRPC is slower here and not offered")
         answer = self._loaded().predict(message)
         return orjson.dumps(answer) if seldon_core.wrapper.PAYLOAD_PASSTHROUGH else answer
 
@@ -129,7 +127,8 @@ def _error_handler(body_bytes: int) -> Blueprint:
             raise NotFound(
                 f"no {request.path[:200]!r} here; predictions are at /api/v1.0/predictions"
             )
-        if request.method not in (*allowed, "OPTIONS", "HEAD"):
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in (*allowed, "OPTIONS"):
             raise MethodNotAllowed(
                 list(allowed), f"{request.path} takes {' or '.join(allowed)}, not {request.method}"
             )

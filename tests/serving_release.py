@@ -25,7 +25,6 @@ from typing import Any
 import httpx
 import numpy as np
 from PIL import Image
-from recsys.embedding.encoder import Encoder
 
 from recsys import index as index_room
 from recsys import release as release_room
@@ -36,6 +35,7 @@ from recsys.artifacts.model import ApprovedModel
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import Release
 from recsys.artifacts.verdict import Failure, Verdict
+from recsys.embedding.encoder import Encoder
 from recsys.settings import PROJECT_ROOT
 
 EMBEDDER = Path(__file__).parent / "embedding" / "data" / "embedder.tflite"
@@ -162,6 +162,7 @@ class Service:
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+    client: httpx.Client
 
     @property
     def releases_dir(self) -> Path:
@@ -180,13 +181,13 @@ class Service:
         return f"{self.url}/api/v1.0/predictions"
 
     def post(self, **options: Any) -> httpx.Response:
-        return httpx.post(self.predictions_url, timeout=30, trust_env=False, **options)
+        return self.client.post(self.predictions_url, **options)
 
     def ask(self, **query: Any) -> httpx.Response:
         return self.post(json={"jsonData": query})
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30, trust_env=False)
+        return self.client.get(self.url + path)
 
 
 @contextmanager
@@ -213,10 +214,11 @@ def service(
             env=environment,
             start_new_session=True,
         )
-    running = Service(state_dir, port, process, log)
     try:
-        _wait_until_up(running, int(settings["serving_workers"]))
-        yield running
+        with httpx.Client(timeout=30, trust_env=False) as client:
+            running = Service(state_dir, port, process, log, client)
+            _wait_until_up(running, int(settings["serving_workers"]))
+            yield running
     finally:
         _stop(process)
 

@@ -37,6 +37,9 @@ EXPERIMENT: Final = "product-embedder"
 ALIAS_CHAMPION: Final = "champion"
 ALIAS_CHALLENGER: Final = "challenger"
 
+# Requests that deployment makes carry this in front of their puid; they are no shopper's.
+PROBE_PUID: Final = "probe-"
+
 # Suites under expectations/, one file each.
 SUITE_DELIVERY: Final = "delivery"
 SUITE_PRODUCTS: Final = "products"
@@ -45,8 +48,8 @@ SUITE_INDEX: Final = "index"
 SUITE_DEPLOYMENT: Final = "deployment"
 SUITE_SERVICE: Final = "service"
 
-_REF = re.compile(r"^(?P<repo>[A-Za-z0-9_-]{1,63})@(?P<commit>[0-9a-f]{32})$")
-_RELEASE = re.compile(r"^r-[0-9a-f]{16}$")
+_REF = re.compile(r"(?P<repo>[A-Za-z0-9_-]{1,63})@(?P<commit>[0-9a-f]{32})")
+_RELEASE = re.compile(r"r-[0-9a-f]{16}")
 
 
 def commit_ref(repo: str, commit_id: str) -> str:
@@ -64,7 +67,7 @@ def parse_ref(ref: str) -> tuple[str, str]:
     ValueError
         The text is not a commit reference.
     """
-    match = _REF.match(ref)
+    match = _REF.fullmatch(ref)
     if match is None:
         raise ValueError(f"{ref!r} is not a commit reference; expected repo@<32 hex digits>")
     return match["repo"], match["commit"]
@@ -77,7 +80,7 @@ def release_id(manifest_sha256: str) -> str:
 
 def is_release_id(text: str) -> bool:
     """Whether the text has the form of a release id, and so is safe as a folder name."""
-    return _RELEASE.match(text) is not None
+    return _RELEASE.fullmatch(text) is not None
 
 
 def model_version(model_sha256: str) -> str:

@@ -94,7 +94,6 @@ class Settings(BaseSettings):
     airflow_port: int = Field(8080, ge=1, le=65_535, description="Airflow's web UI and API.")
     mlflow_port: int = Field(5000, ge=1, le=65_535, description="MLflow's UI.")
     seldon_port: int = Field(9000, ge=1, le=65_535, description="The Seldon microservice (REST).")
-    seldon_metrics_port: int = Field(6000, ge=1, le=65_535, description="Its Prometheus metrics.")
     airflow_parallelism: int = Field(2, ge=1, le=256, description="Airflow tasks at a time.")
     start_timeout_seconds: float = Field(300, gt=0, description="Longest start of a service.")
 
@@ -138,7 +137,7 @@ class Settings(BaseSettings):
             raise ValueError(f"default_k {self.default_k} is above max_k {self.max_k}")
         if self.test_share + self.validation_share >= 0.8:
             raise ValueError("test_share and validation_share leave too little to train on")
-        ports = [self.airflow_port, self.mlflow_port, self.seldon_port, self.seldon_metrics_port]
+        ports = [self.airflow_port, self.mlflow_port, self.seldon_port]
         if len(set(ports)) != len(ports):
             raise ValueError(f"two services share a port: {sorted(ports)}")
         return self

@@ -45,7 +45,7 @@ def agreed(running):
 
 
 class Load:
-    """Clients that ask, each several queries at once, until the block ends."""
+    """Clients that ask, each several queries at once, until the block ends and a while on."""
 
     def __init__(self, running, clients=4):
         self.running = running
@@ -59,9 +59,15 @@ class Load:
         return self
 
     def __exit__(self, *_):
+        enough = self._asked() + 20
+        while self._asked() < enough:
+            time.sleep(0.01)
         self._done.set()
         for thread in self._threads:
             thread.join()
+
+    def _asked(self):
+        return self.seen.total() + len(self.failed)
 
     def _ask(self):
         queries = [{"product_id": IDS[0]}, {"image": picture_text(1)}, {"product_id": IDS[2]}]
@@ -73,6 +79,7 @@ class Load:
                     answers = response.json()["jsonData"]["answers"]
                 except (httpx.HTTPError, ValueError, KeyError) as error:
                     self.failed.append(repr(error))
+                    time.sleep(0.01)
                     continue
                 named = {answer["release"] for answer in answers}
                 named.add(response.json()["meta"]["tags"]["release"])

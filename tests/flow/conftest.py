@@ -18,7 +18,7 @@ import pytest
 from recsys import names, services
 from recsys.artifacts.live import read_live
 from recsys.cli.similar import ask
-from recsys.services.environment import inherited_environment
+from recsys.services.environment import inherited_environment, settings_environment
 from recsys.settings import PROJECT_ROOT, Settings, load_settings
 from recsys.stages import NIGHT_STAGES, run_stage
 
@@ -69,7 +69,7 @@ def run_night(settings: Settings, until: str = NIGHT_STAGES[-1]) -> dict[str, An
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    ports = free_ports(4)
+    ports = free_ports(3)
     settings = load_settings(
         state_dir=tmp_path_factory.mktemp("state"),
         drawn_products=240,
@@ -80,7 +80,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         airflow_port=ports[0],
         mlflow_port=ports[1],
         seldon_port=ports[2],
-        seldon_metrics_port=ports[3],
     )
     try:
         services.start_one(settings, "seldon")
@@ -126,4 +125,4 @@ def recsys(platform: Platform) -> Any:
 
 
 def command_environment(settings: Settings) -> dict[str, str]:
-    return services.settings_environment(settings)
+    return settings_environment(settings)

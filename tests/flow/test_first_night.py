@@ -19,7 +19,9 @@ def some_product(platform: Platform) -> str:
 
 def test_every_task_of_the_five_dags_succeeds(platform: Platform) -> None:
     assert set(platform.dags) == set(DAGS)
-    states = {task: item["state"] for tasks in platform.dags.values() for task, item in tasks.items()}
+    states = {
+        task: item["state"] for tasks in platform.dags.values() for task, item in tasks.items()
+    }
     assert states == dict.fromkeys(STAGES, "success")
 
 

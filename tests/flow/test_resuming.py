@@ -28,11 +28,12 @@ def test_a_run_killed_between_two_stages_resumes(platform: Platform) -> None:
     assert night.returncode == -signal.SIGKILL
     live = platform.live
 
-    again = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False
-    )
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    lines = {stage: next(line for line in again.stdout.splitlines() if stage in line) for stage in NIGHT_STAGES}
+    lines = {
+        stage: next(line for line in again.stdout.splitlines() if stage in line)
+        for stage in NIGHT_STAGES
+    }
     resumed_at = NIGHT_STAGES.index(_KILLED_AFTER) + 1
     for stage in NIGHT_STAGES[:resumed_at]:
         assert "(unchanged)" in lines[stage]

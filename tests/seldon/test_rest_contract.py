@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import statistics
 import time
 
 import psutil
@@ -190,6 +191,7 @@ def test_a_body_that_is_too_large_is_told_so(running):
         ("GET", "/../etc/passwd", 404),
         ("GET", "/api/v1.0/predictions", 405),
         ("DELETE", "/api/v1.0/predictions", 405),
+        ("BREW", "/api/v1.0/predictions", 405),
         ("POST", "/health/ping", 405),
     ],
 )
@@ -258,15 +260,11 @@ def test_every_prediction_is_logged_whatever_came_of_it(running, release):
     assert all(0 < line["milliseconds"] < 5000 for line in new)
 
 
-def test_latency_is_milliseconds(running, record_property):
-    """A loose bound for a shared machine; the figures are for the reader."""
-    timings = {}
-    for kind, query in (("id", {"product_id": IDS[0]}), ("image", {"image": picture_text(1)})):
-        taken = []
-        for _ in range(60):
-            started = time.perf_counter()
-            assert running.ask(**query).status_code == 200
-            taken.append((time.perf_counter() - started) * 1000)
-        timings[kind] = sorted(taken)[30]
-        record_property(f"{kind}_p50_ms", timings[kind])
-    assert max(timings.values()) < 250
+@pytest.mark.parametrize("query", [{"product_id": IDS[0]}, {"image": picture_text(1)}])
+def test_half_the_answers_take_milliseconds(running, query):
+    taken = []
+    for _ in range(60):
+        started = time.perf_counter()
+        assert running.ask(**query).status_code == 200
+        taken.append(time.perf_counter() - started)
+    assert statistics.median(taken) < 0.1  # 3 ms on a quiet machine

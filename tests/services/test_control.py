@@ -23,7 +23,7 @@ from recsys.services.control import (
     start_services,
     stop_services,
 )
-from recsys.services.definitions import Service, accepts
+from recsys.services.definitions import Service
 from recsys.services.environment import SERVICE_MARK
 from recsys.services.processes import ProcessFile
 from recsys.settings import Settings, load_settings
@@ -44,6 +44,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -85,6 +90,11 @@ def gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def await_end(pid: int) -> None:
+    while not gone(pid):
+        time.sleep(0.01)
 
 
 def test_a_started_service_is_healthy_and_told_of(settings: Settings, service: Service) -> None:
@@ -148,6 +158,7 @@ def test_a_killed_service_is_started_again(settings: Settings, service: Service)
     (first,) = start_services(settings, [service])
     assert first.pid is not None
     os.kill(first.pid, signal.SIGKILL)
+    await_end(first.pid)
     (second,) = start_services(settings, [service])
     assert second.healthy
     assert second.pid != first.pid
@@ -230,9 +241,7 @@ def test_two_starts_at_once_make_one_service(settings: Settings, service: Servic
     assert len(set(pids)) == 1
 
 
-def test_a_service_outlives_the_command_that_started_it(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_service_outlives_the_command_that_started_it(settings: Settings, tmp_path: Path) -> None:
     port = free_port()
     script = f"""
 import sys

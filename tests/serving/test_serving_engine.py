@@ -128,8 +128,7 @@ def forged(tmp_path, **changes):
     given = parts(tmp_path / "parts")
     home = tmp_path / "forged"
     home.mkdir()
-    table = changes.pop("products", products())
-    table.save(home)
+    changes.pop("table", products()).save(home)
     content = {
         "embedder.tflite": EMBEDDER.read_bytes(),
         "index.faiss": given["index_file"].read_bytes(),
@@ -177,4 +176,4 @@ def test_parts_that_do_not_fit_together_are_not_opened_even_with_sound_digests(t
 def test_a_table_of_other_products_is_not_opened(tmp_path):
     table = ProductTable.from_columns(["1"], ["one"], {"gender": ["Men"]})
     with pytest.raises(ArtifactInvalid, match="cannot be opened"):
-        ServingRelease.open(forged(tmp_path, products=table), LIMITS)
+        ServingRelease.open(forged(tmp_path, table=table), LIMITS)

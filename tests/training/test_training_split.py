@@ -32,7 +32,7 @@ def split(
 
 
 def counts(frame: pd.DataFrame) -> dict[str, int]:
-    return frame["side"].value_counts().to_dict()
+    return {str(side): int(count) for side, count in frame["side"].value_counts().items()}
 
 
 def test_every_label_is_split_by_the_shares() -> None:

@@ -111,9 +111,8 @@ def _first_night(settings: Settings) -> None:
     if night.succeeded:
         return
     where = f"{night.failed.dag}.{night.failed.task}" if night.failed else "the night"
-    kind, _, said = night.reason.partition(": ")
-    message = f"{where} ended the night:\n{said or night.reason or night.log_tail}"
-    if kind == "NightRefused":
+    message = f"{where} ended the night:\n{night.reason or night.log_tail}"
+    if night.error_type == GateRefused.__name__:
         raise GateRefused(message, {})
     raise OutsideFailed(message)
 

@@ -1,6 +1,6 @@
 """Put a release into service, and take it back."""
 
-from recsys.deploy.local import PROBE_PUID, LocalSeldon
+from recsys.deploy.local import LocalSeldon
 from recsys.deploy.port import Deployment, DeploymentTarget, ProbeRow
 
-__all__ = ["PROBE_PUID", "Deployment", "DeploymentTarget", "LocalSeldon", "ProbeRow"]
+__all__ = ["Deployment", "DeploymentTarget", "LocalSeldon", "ProbeRow"]

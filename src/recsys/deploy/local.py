@@ -21,8 +21,6 @@ from recsys.errors import ArtifactInvalid, DeployFailed, ReleaseUnknown, Service
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.1
 _REQUEST_SECONDS: Final = 10.0
-# A probe's request id starts so; monitoring does not count them as shoppers.
-PROBE_PUID: Final = "probe-"
 
 
 class LocalSeldon:
@@ -169,7 +167,7 @@ class LocalSeldon:
         return None
 
     def _ask(self, client: httpx.Client, product_id: str) -> httpx.Response:
-        puid = PROBE_PUID + secrets.token_hex(8)
+        puid = names.PROBE_PUID + secrets.token_hex(8)
         message = {"jsonData": {"product_id": product_id}, "meta": {"puid": puid}}
         return client.post(self._url, json=message)
 

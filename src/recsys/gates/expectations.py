@@ -83,6 +83,8 @@ class Outcome:
     def _unexpected(self) -> str:
         figures = self.figures
         samples = ", ".join(_short(value) for value in figures["partial_unexpected_list"])
+        if figures["element_count"] == 1 and samples:
+            return samples
         of_all = f"{figures['unexpected_count']} of {figures['element_count']} values"
         return f"{of_all}, such as {samples}" if samples else of_all
 
@@ -100,10 +102,15 @@ class SuiteRun:
         return tuple(item.failure for item in self.outcomes if item.failure is not None)
 
     @property
+    def refused(self) -> bool:
+        """Whether something critical was evaluated and failed."""
+        evaluated = [outcome.failure for outcome in self.outcomes if not outcome.broken]
+        return any(item is not None and item.severity == "critical" for item in evaluated)
+
+    @property
     def passed(self) -> bool:
         """Whether everything was evaluated and nothing critical failed."""
-        critical = any(failure.severity == "critical" for failure in self.failures)
-        return not critical and not any(outcome.broken for outcome in self.outcomes)
+        return not self.refused and not any(outcome.broken for outcome in self.outcomes)
 
 
 def run_suite(suite: SuiteFile, table: pd.DataFrame) -> SuiteRun:

@@ -56,7 +56,8 @@ def check(
         A critical expectation did not hold. The message lists every one (the first ten)
         with what was observed, allowed and why, and where the Data Docs page is.
     ArtifactInvalid
-        The suite is broken, or an expectation could not be evaluated: no verdict.
+        The suite is broken, or an expectation could not be evaluated and nothing else
+        refuses: no verdict.
     """
     require(_FOLDER_NAME.fullmatch(night) is not None, f"{night!r} cannot name a folder")
     require(table.columns.is_unique, f"gate {suite}: a column name stands twice in the table")
@@ -64,7 +65,6 @@ def check(
     asked = read_suite(expectations_dir, suite, given)
     page = Page(asked, subject, night, run_suite(asked, table))
     docs = _write_docs(page, docs_dir, given)
-    _require_evaluated(page, docs_dir / docs)
     verdict = Verdict(
         suite=suite,
         suite_digest=asked.digest,
@@ -73,6 +73,7 @@ def check(
         failures=page.run.failures,
         docs=docs,
     )
+    _require_evaluated(page, docs_dir / docs)
     if not verdict.passed:
         raise GateRefused(_refusal(verdict, docs_dir / docs), verdict.to_data())
     return verdict
@@ -100,6 +101,9 @@ def _write_docs(page: Page, docs_dir: Path, replacements: Mapping[str, float]) -
 
 
 def _require_evaluated(page: Page, docs: Path) -> None:
+    """Raise for what could not be evaluated, unless the table is to be refused anyway."""
+    if page.run.refused:
+        return
     for number, outcome in enumerate(page.run.outcomes, 1):
         if outcome.broken:
             raise ArtifactInvalid(

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from recsys import names
+
 _DAY: Final = timedelta(days=1)
-# Deployment probes are no shoppers; see `recsys.deploy.PROBE_PUID`.
-_PROBE: Final = "probe-"
 
 
 def service_figures(requests_dir: Path, since: datetime, until: datetime) -> dict[str, float]:
@@ -60,7 +60,7 @@ def _read(requests_dir: Path, since: datetime, until: datetime) -> tuple[list[di
             line = _parse(raw)
             if line is None:
                 torn += 1
-            elif since <= line["at"] < until and not line["puid"].startswith(_PROBE):
+            elif since <= line["at"] < until and not line["puid"].startswith(names.PROBE_PUID):
                 kept.append(line)
     return kept, torn
 

@@ -335,7 +335,9 @@ def _database_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StoreUnavailable(f"{path}: {error}") from error
+        raise StoreUnavailable(
+            f"{path}: {error}; the store needs a local, writable folder with room on its disk"
+        ) from error
     except sqlite3.DatabaseError as error:
         raise StoreDamaged(
             f"{path}: {error}; restore it, with packs/ and large/, from a copy"

@@ -6,10 +6,11 @@ import logging
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from recsys import names
 from recsys.artifacts.digests import canonical_json, sha256_file
@@ -49,6 +50,9 @@ class MlflowRegistry:
         ServiceUnavailable
             The database or server cannot be reached.
         """
+        # MLflow reads this when it is first imported; we send nothing home.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         with _errors_of_ours(uri):
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -169,17 +173,16 @@ class MlflowRegistry:
         from mlflow.exceptions import MlflowException
 
         found = self._client.get_experiment_by_name(names.EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
-        try:
+        if found is None:
             location = artifact_dir.absolute().as_uri()
-            return str(self._client.create_experiment(names.EXPERIMENT, location))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            # Another process made it in between.
-            found = self._client.get_experiment_by_name(names.EXPERIMENT)
-            return str(found.experiment_id)
+            try:
+                return str(self._client.create_experiment(names.EXPERIMENT, location))
+            except MlflowException:
+                # Another process may have made it in between.
+                found = self._client.get_experiment_by_name(names.EXPERIMENT)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
 
     def _ensure_registered_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -215,7 +218,7 @@ class MlflowRegistry:
             tags=dict(tags),
             model_type="pyfunc",
         )
-        status = "FAILED"
+        status: Literal["READY", "FAILED"] = "FAILED"
         try:
             with tempfile.TemporaryDirectory(prefix="recsys-mlflow-") as scratch:
                 folder = Path(scratch) / "model"
@@ -261,12 +264,12 @@ class MlflowRegistry:
 
 
 def _connect(uri: str) -> MlflowClient:
-    # MLflow reads this when it is imported; we send nothing home.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns that an environment made by uv holds no pip; the logged requirements are ours.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -287,11 +290,15 @@ def _dataset_input(name: str, ref: str) -> Any:
 
 def _save(model: Path, folder: Path, run_id: str, model_id: str, location: str) -> None:
     """Write the pyfunc model to a local folder."""
-    from mlflow import pyfunc
-    from mlflow.models import Model
+    with warnings.catch_warnings():
+        # Said by MLflow about its own classes, when it is imported.
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
+        # Not "from mlflow import pyfunc": that gives a stand-in which imports later.
+        import mlflow.pyfunc
+        from mlflow.models import Model
 
     signature, example = _signature(model)
-    pyfunc.save_model(
+    mlflow.pyfunc.save_model(
         str(folder),
         mlflow_model=Model(artifact_path=location, run_id=run_id, model_id=model_id),
         python_model=str(_CODE_FILE),
@@ -318,10 +325,10 @@ def _signature(model: Path) -> tuple[ModelSignature, Any]:
     images = (-1, *(int(size) for size in given["shape"][1:]))
     vectors = (-1, int(returned["shape"][-1]))
     signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(given["dtype"]), images, "images")]),
+        Schema([TensorSpec(np.dtype(given["dtype"]), images)]),
         Schema([TensorSpec(np.dtype(returned["dtype"]), vectors)]),
     )
-    return signature, {"images": np.full((1, *images[1:]), 255, given["dtype"])}
+    return signature, np.full((1, *images[1:]), 255, given["dtype"])
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 _BATCH_SIZE = 64
 
 
-class ProductEmbedder(PythonModel):  # type: ignore[misc, no-any-unimported, unused-ignore]
+class ProductEmbedder(PythonModel):
     """Runs ``embedder.tflite`` with LiteRT, one batch at a time."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -30,8 +30,13 @@ class ProductEmbedder(PythonModel):  # type: ignore[misc, no-any-unimported, unu
         # A LiteRT interpreter is not safe for two threads; a scoring server has several.
         self._lock = Lock()
 
+    # The plain ndarray hint: MLflow warns about a hint that it takes for a schema, and about
+    # none at all. The signature logged with the model is what is checked.
     def predict(
-        self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None
+        self,
+        context: PythonModelContext,
+        model_input: np.ndarray,
+        params: dict[str, Any] | None = None,
     ) -> Any:
         """Embed uint8 [n, height, width, 3]; gives float32 [n, dimension], unit norm."""
         pixels = np.asarray(model_input, dtype=np.uint8)

@@ -44,16 +44,27 @@ class TaskRun:
 
 
 @dataclass(frozen=True)
+class TaskLog:
+    """The end of a task's log, and the error that ended it, if any, by class name and message."""
+
+    error_type: str = ""
+    reason: str = ""
+    tail: str = ""
+
+
+@dataclass(frozen=True)
 class NightRun:
     """A night that ended: its tasks in the order they ended, and what stopped it if anything.
 
-    ``reason`` is the failed task's own message, ``log_tail`` the end of its log.
+    ``error_type`` is the class of the failed task's own error (``GateRefused`` …), ``reason``
+    its message, ``log_tail`` the end of the task's log.
     """
 
     succeeded: bool
     tasks: tuple[TaskRun, ...]
     seconds: float
     failed: TaskRun | None = None
+    error_type: str = ""
     reason: str = ""
     log_tail: str = ""
 
@@ -111,7 +122,11 @@ class AirflowClient:
         The other DAGs of the night are un-paused first: a paused one misses its asset.
         """
         self.unpause(names.NIGHT_DAGS)
-        run = self._call("POST", f"/dags/{names.DAG_VALIDATE}/dagRuns", json={"logical_date": None})
+        return self.trigger(names.DAG_VALIDATE)
+
+    def trigger(self, dag: str) -> str:
+        """Start a run of a DAG by hand; returns its id."""
+        run = self._call("POST", f"/dags/{dag}/dagRuns", json={"logical_date": None})
         return str(run["dag_run_id"])
 
     def follow_night(
@@ -137,9 +152,10 @@ class AirflowClient:
         for dag, woken in zip(names.NIGHT_DAGS, (*names.NIGHT_DAGS[1:], None), strict=True):
             if not night.follow_run(dag, run):
                 failed = night.failed(dag, run)
-                log = self.log(failed) if failed else ""
+                log = self.log(failed) if failed else TaskLog()
+                seconds = time.monotonic() - begun
                 return NightRun(
-                    False, night.ended, time.monotonic() - begun, failed, _reason(log), log
+                    False, night.ended, seconds, failed, log.error_type, log.reason, log.tail
                 )
             if woken is not None:
                 run = night.await_woken(dag, run, woken)
@@ -159,11 +175,17 @@ class AirflowClient:
         found = self._call("GET", f"{_path(task)}/xcomEntries/return_value?deserialize=true")
         return Receipt.from_data(found["value"])
 
-    def log(self, task: TaskRun) -> str:
+    def log(self, task: TaskRun) -> TaskLog:
         """The end of the log of a task's last try."""
         found = self._call("GET", f"{_path(task)}/logs/{max(task.attempt, 1)}?full_content=true")
-        content = found.get("content") or []
-        return "\n".join([_log_line(entry) for entry in content][-_LOG_LINES:])
+        entries = [entry for entry in found.get("content") or [] if isinstance(entry, dict)]
+        errors = [entry["error_detail"] for entry in entries if entry.get("error_detail")]
+        error = _own_error(errors[-1]) if errors else {}
+        return TaskLog(
+            error_type=str(error.get("exc_type", "")),
+            reason=str(error.get("exc_value", "")),
+            tail="\n".join([_log_line(entry) for entry in entries][-_LOG_LINES:]),
+        )
 
     def woken_by(self, dag: str, run: str, woken: str) -> str | None:
         """The run of the DAG ``woken`` that an asset event of this run made, or None yet."""
@@ -340,19 +362,15 @@ def _path(task: TaskRun) -> str:
     return f"{_run_path(task.dag, task.run)}/taskInstances/{task.task}"
 
 
-def _log_line(entry: Any) -> str:
-    if not isinstance(entry, dict):
-        return str(entry)
+def _own_error(chain: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The error that a stage raised: what Airflow was told to fail with has it as its cause."""
+    wrapped = chain[0].get("exc_type") == "AirflowFailException" and len(chain) > 1
+    return chain[1] if wrapped else chain[0]
+
+
+def _log_line(entry: Mapping[str, Any]) -> str:
     causes = [
         f"{detail.get('exc_type')}: {detail.get('exc_value')}"
         for detail in entry.get("error_detail") or []
     ]
     return " | ".join([str(entry.get("event", "")), *causes])
-
-
-def _reason(log: str) -> str:
-    """The exception that ended a task, from its log; empty when there is none."""
-    for line in reversed(log.splitlines()):
-        if " | " in line:
-            return line.split(" | ")[1]
-    return ""

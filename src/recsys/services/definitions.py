@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from recsys.services.environment import (
     SERVICE_MARK,
     airflow_environment,
     mlflow_environment,
-    settings_environment,
+    serving_environment,
 )
 from recsys.settings import PROJECT_ROOT, Settings
 
@@ -122,21 +121,18 @@ def _mlflow(settings: Settings) -> Service:
 
 
 def _seldon(settings: Settings) -> Service:
-    name = "seldon"
+    name, port = "seldon", settings.seldon_port
     return Service(
         name=name,
         command=(
             str(PROJECT_ROOT / ".venv-serving" / "bin" / "python"),
             str(PROJECT_ROOT / "seldon" / "serve.py"),
         ),
-        environment={**settings_environment(settings), SERVICE_MARK: name},
-        ports={
-            "RECSYS_SELDON_PORT": settings.seldon_port,
-            "RECSYS_SELDON_METRICS_PORT": settings.seldon_metrics_port,
-        },
-        # Before the first night it has no release to answer from, and says so with a 503:
-        # that it accepts is what we can ask for.
-        healthy=lambda _: accepts(settings.seldon_port),
+        environment={**serving_environment(settings), SERVICE_MARK: name},
+        ports={"RECSYS_SELDON_PORT": port},
+        # Before the first night it has no release and is not ready; that a worker answers
+        # is what we can ask for.
+        healthy=lambda _: _answers(f"http://{HOST}:{port}/health/ping"),
         log=settings.logs_dir / f"{name}.log",
         url=settings.predictions_url,
     )
@@ -145,15 +141,6 @@ def _seldon(settings: Settings) -> Service:
 def _beside_python(program: str) -> Path:
     """A program of the environment that runs us."""
     return Path(sys.prefix) / "bin" / program
-
-
-def accepts(port: int) -> bool:
-    """Whether something on this machine accepts connections on the port."""
-    try:
-        with socket.create_connection((HOST, port), timeout=_PROBE_SECONDS):
-            return True
-    except OSError:
-        return False
 
 
 def _answers(url: str) -> bool:

@@ -23,6 +23,21 @@ SERVICE_MARK = "RECSYS_LOCAL_SERVICE"
 _NOT_PASSED_ON = ("AIRFLOW", "MLFLOW_", "RECSYS_", "GUNICORN_", "PYTHONPATH", "PYTHONHOME")
 
 
+_SERVING = {
+    f"RECSYS_{name}"
+    for name in (
+        "STATE_DIR",
+        "SERVING_WORKERS",
+        "SELDON_PORT",
+        "MAX_IMAGE_BYTES",
+        "MAX_IMAGE_PIXELS",
+        "DEFAULT_K",
+        "MAX_K",
+        "MAX_QUERIES",
+    )
+}
+
+
 def inherited_environment() -> dict[str, str]:
     """The caller's environment without what would change a service's meaning."""
     return {
@@ -33,6 +48,13 @@ def inherited_environment() -> dict[str, str]:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting as its ``RECSYS_…`` variable, so that services see what we see."""
     return {f"RECSYS_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+
+
+def serving_environment(settings: Settings) -> dict[str, str]:
+    """Only what serving reads: another night's settings must not restart the live service."""
+    return {
+        name: value for name, value in settings_environment(settings).items() if name in _SERVING
+    }
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:

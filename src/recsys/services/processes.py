@@ -20,6 +20,7 @@ from recsys.services.environment import SERVICE_MARK, inherited_environment
 from recsys.settings import PROJECT_ROOT
 
 _LOG_TAIL_BYTES = 64_000
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -160,10 +161,23 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
     processes = list(processes)
     for process in processes:
         _signal(process, kill=False)
-    _, alive = psutil.wait_procs(processes, timeout=grace_seconds)
-    for process in alive:
+    for process in _await_end(processes, grace_seconds):
         _signal(process, kill=True)
-    psutil.wait_procs(alive, timeout=grace_seconds)
+    _await_end(processes, grace_seconds)
+
+
+def _await_end(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until all have ended; returns those that have not.
+
+    `psutil.wait_procs` would also wait for a dead process to be reaped, which the first
+    process of a container may never do.
+    """
+    deadline = time.monotonic() + seconds
+    while (alive := [process for process in processes if lives(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(_POLL_SECONDS)
+    return alive
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +21,13 @@ from recsys.artifacts.release import (
     verify_release,
 )
 from recsys.embedding.encoder import Encoder
-from recsys.errors import ArtifactInvalid, ImageRejected, ProductUnknown, QueryRejected
+from recsys.errors import (
+    ArtifactInvalid,
+    ImageRejected,
+    ProductUnknown,
+    QueryRejected,
+    RecsysError,
+)
 from recsys.index.build import open_index
 from recsys.index.search import search
 from recsys.serving.requests import Query
@@ -49,7 +54,7 @@ class Answer:
 class ServingRelease:
     """A verified release, its parts mapped into memory, its model warm.
 
-    Safe to use from several threads; the model runs one query at a time.
+    Safe to use from several threads.
     """
 
     def __init__(
@@ -68,7 +73,6 @@ class ServingRelease:
         self._index = index
         self._encoder = encoder
         self._image_limits = image_limits
-        self._one_at_a_time = Lock()  # LiteRT interpreters are not thread-safe
 
     @classmethod
     def open(cls, folder: Path, image_limits: images.ImageLimits) -> ServingRelease:
@@ -96,12 +100,12 @@ class ServingRelease:
             )
             opened._check()
             opened._warm()
-        except (OSError, ValueError, KeyError, RuntimeError, QueryRejected) as error:
+        except (RecsysError, OSError, ValueError, KeyError, RuntimeError) as error:
             raise ArtifactInvalid(f"release {folder.name} cannot be opened: {error}") from error
         return opened
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer queries together: images in one batch, equal conditions in one search.
+        """Answer queries together; those with equal conditions share one search.
 
         A product asked about is never in its own results.
 
@@ -141,15 +145,13 @@ class ServingRelease:
     def _query_vectors(self, queries: Sequence[Query], rows: Sequence[int | None]) -> Vectors:
         """[n_queries, dimension] float32, unit norm: looked up, or embedded just now."""
         vectors = np.empty((len(queries), self.release.dimension), np.float32)
-        pixels: dict[int, npt.NDArray[np.uint8]] = {}
         for place, (query, row) in enumerate(zip(queries, rows, strict=True)):
-            if row is None:
-                pixels[place] = self._pixels(query)
-            else:
-                vectors[place] = self._vectors[row]
-        if pixels:
-            with self._one_at_a_time:
-                vectors[list(pixels)] = self._encoder.embed(np.stack(list(pixels.values())))
+            # One image at a time: the encoder pads a few to a batch made for whole catalogs.
+            vectors[place] = (
+                self._encoder.embed(self._pixels(query)[None])[0]
+                if row is None
+                else self._vectors[row]
+            )
         return vectors
 
     def _pixels(self, query: Query) -> npt.NDArray[np.uint8]:

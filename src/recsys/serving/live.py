@@ -63,6 +63,8 @@ class LiveRelease:
         Call it in the process that answers: a thread does not survive a fork.
         """
         forget_dead_workers(self._serving_dir)
+        # Said before the opening, which takes a while: a deployment must wait for this worker.
+        self._tell()
         self.look()
         self._thread = Thread(target=self._follow, name="live-release", daemon=True)
         self._thread.start()

@@ -10,7 +10,7 @@ from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release
-from recsys.errors import DeployFailed, GateRefused
+from recsys.errors import RecsysError
 from recsys.release import record_event
 from recsys.stages.assemble_release import restore
 from recsys.stages.judge import judge
@@ -40,7 +40,7 @@ def run(night: Night) -> Receipt:
     try:
         target.deploy(release_id)
         _probe(night, target, bundle)
-    except (DeployFailed, GateRefused) as refusal:
+    except RecsysError as refusal:
         _take_back(night, target, release_id, previous, str(refusal))
         raise
     record_event(

@@ -29,9 +29,7 @@ def run(night: Night) -> Receipt:
     )
     if (receipt := task.remembered()) is not None:
         return receipt
-    return task.publish(
-        CatalogSnapshot(layout, source_digest), _delivered_files(night, delivery)
-    )
+    return task.publish(CatalogSnapshot(layout, source_digest), _delivered_files(night, delivery))
 
 
 def catalog_note(settings: Settings) -> Path:

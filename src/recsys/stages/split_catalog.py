@@ -31,7 +31,9 @@ def run(night: Night) -> Receipt:
         frames.read_frame(night, validated.ref, frames.PRODUCTS),
         None if before is None else frames.read_frame(night, before.ref, frames.SPLIT),
         label=LABEL_COLUMN,
-        **parameters,
+        test_share=settings.test_share,
+        validation_share=settings.validation_share,
+        seed=settings.seed,
     )
     sides = split["side"].value_counts()
     artifact = CatalogSplit(

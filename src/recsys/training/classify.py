@@ -96,7 +96,8 @@ def _predict(
         )
     codes = [
         np.argmax(
-            classifier(np.asarray(pixels[rows[start : start + _BATCH_SIZE]]), training=False), axis=1
+            classifier(np.asarray(pixels[rows[start : start + _BATCH_SIZE]]), training=False),
+            axis=1,
         )
         for start in range(0, len(rows), _BATCH_SIZE)
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 # (filters, stride) of each 3×3 convolution. The first layers see the most pixels and cost
-# the most, so they shrink the image at once: measured 18 M multiply-adds for 60×80.
+# the most, so they shrink the image at once: 18 M multiply-adds in all for 60×80.
 _CONVOLUTIONS = ((32, 2), (48, 2), (96, 2), (96, 1), (192, 2))
 # Cosine similarities lie in [-1, 1]; without a scale the softmax over them cannot be sharp.
 _COSINE_SCALE = 16.0

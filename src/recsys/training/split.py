@@ -75,7 +75,9 @@ def assign_sides(
         seed,
         first=len(ledger) == 0,
     )
-    added = pd.DataFrame({_PIXELS: new["sha256_pixels"].astype(str).to_list(), "side": sides}, dtype=str)
+    added = pd.DataFrame(
+        {_PIXELS: new["sha256_pixels"].astype(str).to_list(), "side": sides}, dtype=str
+    )
     grown = pd.concat([ledger, added]) if len(ledger) else added
     return grown.sort_values(_PIXELS).reset_index(drop=True)
 

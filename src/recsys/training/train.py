@@ -92,7 +92,7 @@ def train(
     """Train on the train side, keep the epoch that is best on the validation side, export.
 
     The same arguments give the same weights: seeds are set and TensorFlow's operations are
-    made deterministic, for the whole process (measured: 3 to 7 % slower).
+    made deterministic, for the whole process (some per cent slower in a short trial).
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def _fit(
         ),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=False,  # measured: XLA gains nothing on a CPU and costs its compilation
+        jit_compile=False,  # XLA gained nothing on a CPU and costs its compilation
     )
     history: list[dict[str, float]] = []
 

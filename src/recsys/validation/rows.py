@@ -131,17 +131,27 @@ def _records(content: bytes) -> Iterator[_Record]:
             yield line
 
     reader = csv.reader(lines(), strict=True)
-    width = None
+    width = 0
     while True:
         taken.clear()
         record = _next(reader)
         if record is None:
             return
         width = width or len(record.fields)
-        if len(taken) > 1 and (record.fault or len(record.fields) != width):
-            yield from _line_by_line(taken)
+        lines_alone = list(_line_by_line(taken)) if len(taken) > 1 else []
+        if lines_alone and _is_stray_quote(record, lines_alone, width):
+            yield from lines_alone
         elif record.fields or record.fault:
             yield record
+
+
+def _is_stray_quote(record: _Record, lines_alone: Sequence[_Record], width: int) -> bool:
+    """Whether a record of several lines is a quote too many, and not a quoted line end.
+
+    Then it is no sound record, or some line that it swallowed is one.
+    """
+    swallowed = any(len(line.fields) == width for line in lines_alone[1:])
+    return bool(record.fault) or len(record.fields) != width or swallowed
 
 
 def _line_by_line(lines: Sequence[str]) -> Iterator[_Record]:

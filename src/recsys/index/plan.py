@@ -1,0 +1,82 @@
+"""Which FAISS index fits a catalog of a given size."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from recsys.errors import SettingsInvalid
+
+AUTO: Final = "auto"
+# Exact search of 200,000 × 128 takes some 20 ms a query on one core; above, lists pay.
+EXACT_UP_TO: Final = 200_000
+# FAISS wants 39 training vectors for each centroid it learns (Clustering.h).
+_TRAINING_VECTORS: Final = 39
+_PQ_CENTROIDS: Final = 256
+
+_ALLOWED: Final = (
+    "auto, Flat, SQ8, SQfp16, HNSW<links>, IVF<lists>,Flat, IVF<lists>,SQ8, IVF<lists>,SQfp16"
+    " or IVF<lists>,PQ<bytes>"
+)
+_PLAIN = re.compile(r"Flat|SQ8|SQfp16")
+_HNSW = re.compile(r"HNSW(?P<links>\d{1,4})(,Flat)?")
+_IVF = re.compile(r"IVF(?P<lists>\d{1,7}),(Flat|SQ8|SQfp16|PQ(?P<bytes>\d{1,4}))")
+
+
+def plan(rows: int, dimension: int, factory: str) -> str:
+    """The FAISS factory string for [rows, dimension] vectors.
+
+    ``auto`` is exact search (``Flat``) up to `EXACT_UP_TO` vectors, and beyond it inverted
+    lists of exact vectors, about four times the square root of the rows of them, rounded
+    to a power of two. Anything else is checked and given back.
+
+    Raises
+    ------
+    SettingsInvalid
+        A factory that we do not know, or that this catalog is too small for; says what is
+        allowed.
+    """
+    if rows < 1 or dimension < 1:
+        raise SettingsInvalid(f"an index needs vectors, found {rows} × {dimension}")
+    if factory == AUTO:
+        return "Flat" if rows <= EXACT_UP_TO else f"IVF{_lists(rows)},Flat"
+    if _PLAIN.fullmatch(factory):
+        return factory
+    if match := _HNSW.fullmatch(factory):
+        _within(factory, "links", int(match["links"]), 4, 128)
+        return factory
+    if match := _IVF.fullmatch(factory):
+        _within(factory, "lists", int(match["lists"]), 1, rows // _TRAINING_VECTORS)
+        if match["bytes"]:
+            _check_codes(factory, int(match["bytes"]), rows, dimension)
+        return factory
+    raise SettingsInvalid(
+        f"RECSYS_INDEX_FACTORY: unknown index {factory[:80]!r}; allowed: {_ALLOWED}"
+    )
+
+
+def _lists(rows: int) -> int:
+    return 1 << round(math.log2(4 * math.sqrt(rows)))
+
+
+def _within(factory: str, what: str, found: int, lowest: int, highest: int) -> None:
+    if not lowest <= found <= highest:
+        raise SettingsInvalid(
+            f"RECSYS_INDEX_FACTORY: {factory!r} has {found} {what}; this catalog allows"
+            f" {lowest} to {highest}, or use 'auto'"
+        )
+
+
+def _check_codes(factory: str, code_bytes: int, rows: int, dimension: int) -> None:
+    _within(factory, "bytes a vector", code_bytes, 1, dimension)
+    if dimension % code_bytes:
+        raise SettingsInvalid(
+            f"RECSYS_INDEX_FACTORY: {factory!r} cannot split {dimension} dimensions into"
+            f" {code_bytes} equal parts; use a divisor of {dimension}"
+        )
+    if rows < _TRAINING_VECTORS * _PQ_CENTROIDS:
+        raise SettingsInvalid(
+            f"RECSYS_INDEX_FACTORY: {factory!r} needs {_TRAINING_VECTORS * _PQ_CENTROIDS:,}"
+            f" products to learn its codes, this catalog has {rows:,}; use 'auto'"
+        )

@@ -1,0 +1,101 @@
+"""The project's own suites on small tables: what passes, and what each of them refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from gates.gate_builders import check_project_suite
+from recsys.errors import GateRefused
+
+MODEL = {
+    "accuracy": 0.9,
+    "precision_at_10": 0.8,
+    "precision_at_10_change": 0.0,
+    "embedding_nan_share": 0.0,
+    "embedding_norm_error": 1e-6,
+    "parity_max_difference": 1e-5,
+}
+INDEX = {"recall_at_10": 1.0, "rows_share": 1.0, "dimension_matches": 1, "self_found_share": 1.0}
+SERVICE = {
+    "requests": 0,
+    "error_share": 0.0,
+    "rejected_share": 0.0,
+    "empty_share": 0.0,
+    "p50_ms": 0.0,
+    "p99_ms": 0.0,
+}
+PROBE = {
+    "product_id": "1",
+    "status_code": 200,
+    "release_matches": True,
+    "results": 10,
+    "top_score": 0.98,
+    "self_returned": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("suite", "good", "changes"),
+    [
+        ("model", MODEL, {"accuracy": 0.49}),
+        ("model", MODEL, {"precision_at_10": 0.3}),
+        ("model", MODEL, {"precision_at_10_change": -0.03}),
+        ("model", MODEL, {"embedding_nan_share": 0.001}),
+        ("model", MODEL, {"embedding_norm_error": float("nan")}),
+        ("model", MODEL, {"parity_max_difference": 0.01}),
+        ("index", INDEX, {"recall_at_10": 0.98}),
+        ("index", INDEX, {"rows_share": 0.999}),
+        ("index", INDEX, {"dimension_matches": 0}),
+        ("service", SERVICE, {"error_share": 0.06}),
+        ("service", SERVICE, {"empty_share": 0.06}),
+        ("deployment", PROBE, {"status_code": 500}),
+        ("deployment", PROBE, {"release_matches": False}),
+        ("deployment", PROBE, {"results": 0, "top_score": None}),
+        ("deployment", PROBE, {"top_score": 1.01}),
+        ("deployment", PROBE, {"self_returned": True}),
+    ],
+)
+def test_one_bad_figure_is_refused(
+    tmp_path: Path, suite: str, good: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    with pytest.raises(GateRefused) as refusal:
+        check_project_suite(tmp_path, suite, pd.DataFrame([{**good, **changes}]))
+    assert next(iter(changes)) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("suite", "good"),
+    [("model", MODEL), ("index", INDEX), ("service", SERVICE), ("deployment", PROBE)],
+)
+def test_good_figures_pass_without_a_warning(
+    tmp_path: Path, suite: str, good: dict[str, Any]
+) -> None:
+    assert check_project_suite(tmp_path, suite, pd.DataFrame([good])).failures == ()
+
+
+def test_a_slow_hour_is_told_but_passes(tmp_path: Path) -> None:
+    table = pd.DataFrame([{**SERVICE, "requests": 7, "p99_ms": 1500.0, "rejected_share": 0.6}])
+    failures = check_project_suite(tmp_path, "service", table).failures
+    assert {failure.column for failure in failures} == {"p99_ms", "rejected_share"}
+    assert {failure.severity for failure in failures} == {"warning"}
+
+
+def test_one_bad_probe_among_good_ones_is_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame([PROBE, {**PROBE, "results": 0, "top_score": None}])
+    with pytest.raises(GateRefused, match="top_score"):
+        check_project_suite(tmp_path, "deployment", table)
+
+
+def test_a_deployment_that_was_asked_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GateRefused):
+        check_project_suite(tmp_path, "deployment", pd.DataFrame([PROBE]).head(0))
+
+
+def test_figures_without_a_needed_column_are_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame([MODEL]).drop(columns="precision_at_10_change")
+    with pytest.raises(GateRefused, match="no column precision_at_10_change"):
+        check_project_suite(tmp_path, "model", table)

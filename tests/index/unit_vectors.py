@@ -1,0 +1,39 @@
+"""Drawn unit vectors, and the few-line search that ours is checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recsys.index import Neighbours
+
+
+def units(rows: int, dimension: int = 16, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(rows, dimension))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def with_duplicates(rows: int, dimension: int = 16) -> np.ndarray:
+    """A tenth as many distinct vectors as rows, each about ten times."""
+    picks = np.random.default_rng(1).integers(0, rows // 10, rows)
+    return units(rows // 10, dimension)[picks]
+
+
+def brute_force(
+    vectors: np.ndarray,
+    query: np.ndarray,
+    k: int,
+    allowed: np.ndarray | None = None,
+    excluded: int | None = None,
+) -> Neighbours:
+    scores = (vectors * query).sum(axis=1, dtype=np.float32)
+    rows = [
+        row for row in range(len(vectors)) if row != excluded and (allowed is None or allowed[row])
+    ]
+    rows.sort(key=lambda row: (-scores[row], row))
+    return [(row, float(scores[row])) for row in rows[:k]]
+
+
+def rows_of(found: Sequence[tuple[int, float]]) -> list[int]:
+    return [row for row, _ in found]
