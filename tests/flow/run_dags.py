@@ -12,7 +12,7 @@ from airflow.dag_processing.dagbag import DagBag
 
 
 def main(dag_ids: list[str]) -> None:
-    bag = DagBag(Path(__file__).parents[2] / "dags", include_examples=False)
+    bag = DagBag(Path(__file__).parents[2] / "dags")
     if bag.import_errors:
         sys.exit(str(bag.import_errors))
     found = {}

@@ -20,7 +20,8 @@ import pandas as pd
 from recsys.errors import BadInput
 
 K = 10
-_BLOCK = 256
+# Scores held at a time: 40 MB of them, whatever the catalog's size.
+_BLOCK_SCORES = 10_000_000
 _COLLAPSED_BELOW = 1e-4
 
 
@@ -72,13 +73,14 @@ def evaluate_retrieval(
     label_codes = _codes(labels)
     group_codes = _codes(groups)
     matrix = np.nan_to_num(np.asarray(vectors))
+    block = max(1, _BLOCK_SCORES // len(matrix))
     blocks = [
-        _relevance(matrix, label_codes, group_codes, query_rows[start : start + _BLOCK])
-        for start in range(0, len(query_rows), _BLOCK)
+        _relevance(matrix, label_codes, group_codes, query_rows[start : start + block])
+        for start in range(0, len(query_rows), block)
     ]
-    relevant = np.concatenate([block[0] for block in blocks])
-    possible = np.concatenate([block[1] for block in blocks])
-    candidates = np.concatenate([block[2] for block in blocks])
+    relevant = np.concatenate([part[0] for part in blocks])
+    possible = np.concatenate([part[1] for part in blocks])
+    candidates = np.concatenate([part[2] for part in blocks])
     precision = relevant.mean(axis=1)
     figures = {
         "precision_at_10": float(precision.mean()),

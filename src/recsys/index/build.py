@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -22,6 +20,7 @@ from recsys.artifacts.base import require
 from recsys.artifacts.digests import sha256_file
 from recsys.artifacts.files import sync_folder
 from recsys.errors import ArtifactInvalid
+from recsys.index.threads import one_thread
 
 Index = faiss.Index
 # The stubs that FAISS brings lag behind its Python layer.
@@ -67,7 +66,7 @@ def build(vectors: npt.NDArray[np.float32], factory: str, nprobe: int, seed: int
     index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
     _seed(index, seed)
     # Threads that insert into one graph race for its links: another index every time.
-    with _one_thread(isinstance(index, faiss.IndexHNSW)):
+    with one_thread(isinstance(index, faiss.IndexHNSW)):
         if not index.is_trained:
             index.train(np.ascontiguousarray(vectors))
         for start in range(0, len(vectors), _ADD_ROWS):
@@ -153,16 +152,6 @@ def _seed(index: Any, seed: int) -> None:
 def _set_nprobe(index: Any, nprobe: int) -> None:
     if isinstance(index, faiss.IndexIVF):
         index.nprobe = min(nprobe, index.nlist)
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if wanted else threads)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
 
 
 def _check_footer(name: str, stream: BinaryIO) -> None:
