@@ -4,39 +4,55 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from conftest import NIGHT, Platform, command_environment
+import pytest
+from conftest import NIGHT, command_environment, free_ports
 
+from recsys import services
+from recsys.artifacts.live import read_live
+from recsys.settings import Settings, load_settings
 from recsys.stages import NIGHT_STAGES
 
 _KILLED_AFTER = "train_model"
 
 
-def test_a_run_killed_between_two_stages_resumes(platform: Platform) -> None:
-    # Another seed is another split and another model, so there is work to be killed in.
-    settings = platform.with_settings(seed=21)
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    (port,) = free_ports(1)
+    settings = load_settings(
+        state_dir=tmp_path / "state",
+        drawn_products=240,
+        embedding_dim=32,
+        epochs=12,
+        batch_size=16,
+        seldon_port=port,
+    )
+    yield settings
+    services.stop_all(settings)
+
+
+def test_a_run_killed_between_two_stages_resumes(settings: Settings) -> None:
     command = [sys.executable, "-m", "recsys", "nightly", "--date", NIGHT]
     environment = {**os.environ, **command_environment(settings), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as night:
         assert night.stdout is not None
-        done = []
         for line in night.stdout:
-            done.append(line)
             if _KILLED_AFTER in line:
                 night.send_signal(signal.SIGKILL)
                 break
     assert night.returncode == -signal.SIGKILL
-    live = platform.live
+    assert read_live(settings.releases_dir) is None
 
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    lines = {
+    said = {
         stage: next(line for line in again.stdout.splitlines() if stage in line)
         for stage in NIGHT_STAGES
     }
     resumed_at = NIGHT_STAGES.index(_KILLED_AFTER) + 1
-    for stage in NIGHT_STAGES[:resumed_at]:
-        assert "(unchanged)" in lines[stage]
-    for stage in NIGHT_STAGES[resumed_at:]:
-        assert "(unchanged)" not in lines[stage]
-    assert platform.live != live
+    assert ["(unchanged)" in said[stage] for stage in NIGHT_STAGES] == [
+        position < resumed_at for position in range(len(NIGHT_STAGES))
+    ]
+    assert read_live(settings.releases_dir) is not None
