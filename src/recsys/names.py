@@ -15,6 +15,7 @@ CHAMPIONS: Final = "champions"
 EMBEDDINGS: Final = "embeddings"
 INDEXES: Final = "indexes"
 RELEASES: Final = "releases"
+DEPLOYMENTS: Final = "deployments"
 SERVICE_REPORTS: Final = "service_reports"
 
 # DAG ids and the assets that join them.

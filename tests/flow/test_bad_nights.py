@@ -1,5 +1,6 @@
 """Bad nights: each is refused by its gate, and the shopper notices nothing."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,15 @@ from conftest import Platform, run_night
 
 from recsys.artifacts.products import ProductTable
 from recsys.errors import GateRefused
-from recsys.release import history
+from recsys.release import Event, history
 from recsys.settings import Settings
 
 _EVERY = 2
+
+
+def deployments(platform: Platform) -> list[Event]:
+    events = history(platform.settings.releases_dir)
+    return [event for event in events if event.event != "refused"]
 
 
 @pytest.fixture
@@ -22,11 +28,11 @@ def undisturbed(platform: Platform) -> Iterator[Platform]:
     table = ProductTable.load(platform.settings.releases_dir / str(live))
     asked = [bytes(item).decode() for item in table.ids[:5]]
     before = [platform.answer(product) for product in asked]
-    events = history(platform.settings.releases_dir)
+    events = deployments(platform)
     yield platform
     assert platform.live == live
     assert [platform.answer(product) for product in asked] == before
-    assert history(platform.settings.releases_dir) == events
+    assert deployments(platform) == events
 
 
 @pytest.fixture
@@ -62,6 +68,21 @@ def test_a_model_below_its_floor_is_refused_and_the_champion_stays(undisturbed: 
 def test_an_index_below_its_recall_is_refused(undisturbed: Platform) -> None:
     settings = undisturbed.with_settings(index_factory="IVF6,Flat", index_nprobe=1)
     assert refused_by(settings) == "index"
+
+
+def test_a_release_that_fails_its_probe_queries_is_taken_back(
+    undisturbed: Platform, tmp_path: Path
+) -> None:
+    suites = Path(shutil.copytree(undisturbed.settings.expectations_dir, tmp_path / "expectations"))
+    suite = json.loads((suites / "deployment.json").read_bytes())
+    for expectation in suite["expectations"]:
+        if expectation["kwargs"].get("column") == "results" and "between" in expectation["type"]:
+            expectation["kwargs"] |= {"min_value": 1000, "max_value": 2000}
+    (suites / "deployment.json").write_text(json.dumps(suite))
+    settings = undisturbed.with_settings(expectations_dir=suites, index_factory="SQfp16")
+    assert refused_by(settings) == "deployment"
+    event = history(undisturbed.settings.releases_dir)[-1]
+    assert (event.event, event.previous) == ("refused", undisturbed.live)
 
 
 def test_a_refused_night_can_be_mended_and_run_again(undisturbed: Platform, delivery: Path) -> None:

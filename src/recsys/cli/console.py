@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -13,7 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from recsys.stages.night import Advance
 
-console = Console(highlight=False, soft_wrap=True)
+# Away from a terminal nobody minds long lines, and ids must not be cut.
+_PIPE_WIDTH = 160
+console = Console(
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() else _PIPE_WIDTH,
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 

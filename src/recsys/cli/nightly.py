@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from recsys import services
+from recsys import names, services
+from recsys.artifacts.deployment import DeployedRelease
+from recsys.artifacts.live import read_live
 from recsys.artifacts.receipt import Receipt
-from recsys.artifacts.release import Release, verify_release
+from recsys.artifacts.release import Release, read_manifest
 from recsys.artifacts.verdict import Verdict
 from recsys.cli.console import Json, console, print_json, progress_bars
-from recsys.errors import RecsysError
+from recsys.errors import RecsysError, ReleaseUnknown
 from recsys.settings import Settings, load_settings
 from recsys.stages import NIGHT_STAGES, run_stage
 from recsys.stages.night import Night
@@ -52,11 +55,11 @@ def nightly(
         runs.append(run)
         if not json:
             console.print(_line(run))
-    release = _release(settings, night, runs[-1].receipt)
+    release = live_release(settings)
     if json:
-        print_json(_report(night, runs, release))
+        print_json(_report(settings, night, runs, release))
         return
-    for verdict in release.verdicts:
+    for verdict in verdicts_of(settings, release):
         console.print(verdict_line(verdict))
     console.print(
         f"release {release.id} is live: {release.products} products,"
@@ -65,7 +68,7 @@ def nightly(
     )
 
 
-def _stages(settings: Settings, night: str, *, quiet: bool) -> Any:
+def _stages(settings: Settings, night: str, *, quiet: bool) -> Iterator[StageRun]:
     receipts: dict[str, Receipt] = {}
     for stage in NIGHT_STAGES:
         started = time.monotonic()
@@ -94,12 +97,34 @@ def verdict_line(verdict: Verdict) -> str:
     return f"  gate {verdict.suite:<12} passed, {verdict.evaluated} expectations{told}"
 
 
-def _release(settings: Settings, night: str, receipt: Receipt) -> Release:
-    release = Night(settings, night).open(receipt.ref, Release).artifact
-    return verify_release(settings.releases_dir / release.id)
+def live_release(settings: Settings) -> Release:
+    """The manifest of the release that is live.
+
+    Raises
+    ------
+    ReleaseUnknown
+        None is.
+    """
+    live = read_live(settings.releases_dir)
+    if live is None:
+        raise ReleaseUnknown("no release is live yet; `recsys nightly` makes one")
+    return read_manifest(settings.releases_dir / live)
 
 
-def _report(night: str, runs: list[StageRun], release: Release) -> dict[str, Any]:
+def verdicts_of(settings: Settings, release: Release) -> Iterator[Verdict]:
+    """Every gate that a live release passed, the deployment's last."""
+    yield from release.verdicts
+    night = Night(settings, "0001-01-01")
+    for commit in night.store.commits(names.DEPLOYMENTS):
+        deployed = night.open(commit.ref, DeployedRelease).artifact
+        if deployed.release_id == release.id:
+            yield deployed.verdict
+            return
+
+
+def _report(
+    settings: Settings, night: str, runs: list[StageRun], release: Release
+) -> dict[str, Any]:
     return {
         "night": night,
         "stages": [
@@ -118,7 +143,7 @@ def _report(night: str, runs: list[StageRun], release: Release) -> dict[str, Any
                 "expectations": verdict.evaluated,
                 "failures": [vars(failure) for failure in verdict.failures],
             }
-            for verdict in release.verdicts
+            for verdict in verdicts_of(settings, release)
         ],
         "release": release.id,
         "products": release.products,

@@ -12,9 +12,8 @@ from recsys import names, services
 from recsys.artifacts.files import write_atomically
 from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
-from recsys.artifacts.release import read_manifest
 from recsys.cli.console import Json, console, print_json
-from recsys.cli.nightly import verdict_line
+from recsys.cli.nightly import live_release, verdict_line, verdicts_of
 from recsys.cli.similar import ask, draw_sheet, print_answer
 from recsys.errors import BadInput, DeliveryUnreadable, GateRefused, OutsideFailed
 from recsys.settings import DRAWN, Settings, load_settings
@@ -130,15 +129,11 @@ def _tell_task(task: services.TaskRun, update: Any) -> None:
 
 def _introduce(settings: Settings) -> None:
     """The live release, its gates, one answer, and where to look."""
-    live = read_live(settings.releases_dir)
-    if live is None:
-        raise OutsideFailed("no release is live after the night; see `recsys status`")
-    folder = settings.releases_dir / live
-    release = read_manifest(folder)
-    for verdict in release.verdicts:
+    release = live_release(settings)
+    for verdict in verdicts_of(settings, release):
         console.print(verdict_line(verdict))
-    console.print(f"release {live} is live: {release.products} products")
-    _show_one_answer(settings, folder)
+    console.print(f"release {release.id} is live: {release.products} products")
+    _show_one_answer(settings, settings.releases_dir / release.id)
     user, password = services.airflow_login(settings)
     console.print(
         f"Airflow  http://127.0.0.1:{settings.airflow_port}  (user {user}, password {password})"

@@ -2,75 +2,98 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from recsys import deploy, names
-from recsys.artifacts.live import read_live
+from recsys.artifacts.deployment import DeployedRelease
+from recsys.artifacts.live import clear_live, read_live
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release
+from recsys.artifacts.verdict import Verdict
 from recsys.errors import RecsysError
-from recsys.release import record_event
+from recsys.release import history, record_event
 from recsys.stages.assemble_release import restore
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
+from recsys.stages.task import Task, suite_digest
 
 _PROBES = 32
 
 
 def run(night: Night) -> Receipt:
-    """Make the release live; on a refusal the one before it is live again."""
+    """Make the release live and commit that it is; on a refusal the one before is live again."""
     bundle = night.result_of("assemble_release", Release)
     restore(night, bundle.ref)
+    settings = night.settings
     target = deploy.LocalSeldon(
-        releases_dir=night.settings.releases_dir,
-        serving_dir=night.settings.serving_dir,
-        predictions_url=night.settings.predictions_url,
-        timeout_seconds=night.settings.deploy_timeout_seconds,
+        releases_dir=settings.releases_dir,
+        serving_dir=settings.serving_dir,
+        predictions_url=settings.predictions_url,
+        timeout_seconds=settings.deploy_timeout_seconds,
+    )
+    task = Task(
+        night,
+        "deploy_release",
+        [bundle.ref],
+        {"seed": settings.seed, **suite_digest(night, names.SUITE_DEPLOYMENT)},
+        rooms=("deploy", "gates"),
     )
     release_id = bundle.artifact.id
-    previous = read_live(night.settings.releases_dir)
-    receipt = Receipt(
-        Release.kind, bundle.ref, bundle.artifact.digest, fresh=previous != release_id
-    )
-    if not receipt.fresh:
-        target.deploy(release_id)
-        return receipt
+    remembered = task.remembered()
+    if read_live(settings.releases_dir) == release_id and remembered is not None:
+        target.deploy(release_id)  # a worker may have been started since
+        return remembered
+    previous = _in_service(settings.releases_dir, release_id)
     try:
         target.deploy(release_id)
-        _probe(night, target, bundle)
+        verdict = _probe(night, target, bundle)
     except RecsysError as refusal:
         _take_back(night, target, release_id, previous, str(refusal))
         raise
-    record_event(
-        night.settings.releases_dir,
-        event="deployed",
-        release=release_id,
-        previous=previous,
-        why=f"night {night.date}",
-    )
-    return receipt
+    if previous != release_id:
+        record_event(
+            settings.releases_dir,
+            event="deployed",
+            release=release_id,
+            previous=previous,
+            why=f"night {night.date}",
+        )
+    return task.publish(DeployedRelease(bundle.ref, release_id, verdict))
 
 
-def _probe(night: Night, target: deploy.LocalSeldon, bundle: Opened[Release]) -> None:
+def _probe(night: Night, target: deploy.LocalSeldon, bundle: Opened[Release]) -> Verdict:
     table = ProductTable.load(night.settings.releases_dir / bundle.artifact.id)
     rng = np.random.default_rng(night.settings.seed)
     rows = rng.choice(len(table), size=min(_PROBES, len(table)), replace=False)
     ids = [bytes(table.ids[row]).decode() for row in sorted(rows)]
     answers = pd.DataFrame(target.probe(ids, bundle.artifact.id))
-    judge(night, names.SUITE_DEPLOYMENT, answers, subject=bundle.ref)
+    return judge(night, names.SUITE_DEPLOYMENT, answers, subject=bundle.ref)
+
+
+def _in_service(releases_dir: Path, release_id: str) -> str | None:
+    """The release that was in service before this deployment touched the pointer.
+
+    A pointer that names this release already may be what a killed deployment left; then
+    the history knows what was good before.
+    """
+    live = read_live(releases_dir)
+    if live != release_id:
+        return live
+    good = [event.release for event in history(releases_dir) if event.event != "refused"]
+    return good[-1] if good else None
 
 
 def _take_back(
     night: Night, target: deploy.LocalSeldon, refused: str, previous: str | None, why: str
 ) -> None:
-    if previous is not None and read_live(night.settings.releases_dir) == refused:
-        target.roll_back(previous)
-    record_event(
-        night.settings.releases_dir,
-        event="refused",
-        release=refused,
-        previous=previous,
-        why=why,
-    )
+    releases_dir = night.settings.releases_dir
+    if read_live(releases_dir) == refused:
+        if previous is None:
+            clear_live(releases_dir)
+        else:
+            target.roll_back(previous)
+    record_event(releases_dir, event="refused", release=refused, previous=previous, why=why)

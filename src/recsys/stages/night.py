@@ -35,6 +35,7 @@ REPO_OF_STAGE = {
     "embed_catalog": names.EMBEDDINGS,
     "build_index": names.INDEXES,
     "assemble_release": names.RELEASES,
+    "deploy_release": names.DEPLOYMENTS,
     "watch_service": names.SERVICE_REPORTS,
 }
 

@@ -185,8 +185,10 @@ def _fit(
     import tensorflow as tf
 
     from recsys.training.batches import batches
+    from recsys.training.memory import keep_freed_memory
     from recsys.training.network import build_network
 
+    keep_freed_memory()
     keras.utils.set_random_seed(parameters.seed)
     tf.config.experimental.enable_op_determinism()
     network = build_network(
