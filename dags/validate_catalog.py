@@ -7,9 +7,11 @@ If you are paged:
 
 - `snapshot_catalog` fails: the delivery is missing, unsafe or in no layout we know; the
   message names the file. Have it delivered again, then clear the task.
+- `measure_catalog` fails: rows or pictures could not be measured at all. A bad product
+  never fails it; it goes into quarantine (`recsys quarantine list`).
 - `validate_catalog` fails: the gate refused the delivery. The message lists what did not
-  hold, and the night's Data Docs show the rows. Nothing was committed after the snapshot
-  and the shop still gets yesterday's release. Do not raise the gate to make it green.
+  hold, the night's Data Docs show the rows, `recsys quarantine sheet` the pictures. The
+  shop still gets yesterday's release. Do not raise the gate to make it green.
 - Anything else was tried three times: look at the disk and the store first.
 """
 
@@ -43,10 +45,16 @@ with DAG(
         stage="snapshot_catalog",
         doc_md="The delivered bytes, committed as they came, before anybody judges them.",
     )
+    measure = StageOperator(
+        task_id="measure_catalog",
+        stage="measure_catalog",
+        receipts={"snapshot_catalog": snapshot.output},
+        doc_md="Every row and new picture measured; bad products set aside with a reason.",
+    )
     validate = StageOperator(
         task_id="validate_catalog",
         stage="validate_catalog",
-        receipts={"snapshot_catalog": snapshot.output},
+        receipts={"measure_catalog": measure.output},
         outlets=[Asset(names.ASSET_VALIDATED_CATALOG)],
-        doc_md="Every row and image measured; the suites `delivery` and `products` judge.",
+        doc_md="The suites `delivery`, `products` and `drift` judge the night.",
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from recsys import names
 from recsys.settings import load_settings
 
 
@@ -24,7 +25,7 @@ class RecsysPlugin(AirflowPlugin):
         cls.external_views = [
             {
                 "name": "MLflow",
-                "href": f"http://127.0.0.1:{load_settings().mlflow_port}",
+                "href": f"http://127.0.0.1:{load_settings().mlflow_port}/#/models/{names.REGISTERED_MODEL}",
                 "destination": "nav",
                 "category": "browse",
             }

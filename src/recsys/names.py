@@ -7,6 +7,8 @@ from typing import Final
 
 # Provenance repos, in the order of the flow. An arrow is a commit that names its inputs.
 CATALOG: Final = "catalog"
+OVERRIDES: Final = "overrides"
+MEASURED: Final = "measured"
 VALIDATED: Final = "validated"
 SPLITS: Final = "splits"
 MODELS: Final = "models"
@@ -44,6 +46,8 @@ PROBE_PUID: Final = "probe-"
 # Suites under expectations/, one file each.
 SUITE_DELIVERY: Final = "delivery"
 SUITE_PRODUCTS: Final = "products"
+SUITE_PRODUCT_ROWS: Final = "product_rows"
+SUITE_DRIFT: Final = "drift"
 SUITE_MODEL: Final = "model"
 SUITE_INDEX: Final = "index"
 SUITE_DEPLOYMENT: Final = "deployment"

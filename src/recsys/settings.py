@@ -60,6 +60,13 @@ class Settings(BaseSettings):
         description="Share of products that may be quarantined; above, the night is refused.",
     )
 
+    type_quarantine_budget: float = Field(
+        0.2, ge=0, le=1, description="The same within one article type of 20 products or more."
+    )
+    quarantined_products: Literal["keep", "delist"] = Field(
+        "keep", description="A live product in quarantine: keep yesterday's picture, or delist it."
+    )
+
     # Images: what the model sees
     image_width: int = Field(60, ge=16, le=512, description="Width of the model's input, pixels.")
     image_height: int = Field(80, ge=16, le=512, description="Height of the model's input, pixels.")

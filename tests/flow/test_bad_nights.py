@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Platform, run_night
 
+from flow.nights import Platform, run_night
 from recsys.artifacts.products import ProductTable
 from recsys.errors import GateRefused
 from recsys.release import Event, history

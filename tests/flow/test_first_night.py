@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DAGS, Platform, run_night
 from PIL import Image
 
+from flow.nights import DAGS, Platform, run_night
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import verify_release
 from recsys.stages import STAGES

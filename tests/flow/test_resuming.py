@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import NIGHT, command_environment, free_ports
 
+from flow.nights import NIGHT, command_environment, free_ports
 from recsys import services
 from recsys.artifacts.live import read_live
 from recsys.settings import Settings, load_settings

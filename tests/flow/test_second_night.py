@@ -4,8 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from conftest import Platform, run_night
-
+from flow.nights import Platform, run_night
 from recsys.artifacts.products import ProductTable
 from recsys.release import history
 

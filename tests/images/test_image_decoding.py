@@ -147,6 +147,29 @@ def test_a_jpeg_of_endless_scans_is_rejected_unseen() -> None:
         decode(endless, LIMITS)
 
 
+@pytest.mark.parametrize("odd", [b"\xff\x01", b"\xff\xd0", b"\xff\x00", b"\xff\xff\x01"])
+def test_endless_scans_cannot_hide_behind_an_odd_marker(odd: bytes) -> None:
+    data = encoded(quarters(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    endless = data[:2] + odd + data[2:last] + data[last:-2] * 200 + data[-2:]
+    with pytest.raises(ImageRejected, match="scans; at most 100"):
+        decode(endless, LIMITS)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (80, 60, 4), np.uint8)
+    picture = Image.fromarray(noise)
+    if mode == "I;16":
+        picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
+    else:
+        picture = (picture if mode == "RGBA" else picture.convert("RGB")).convert(mode)
+    data = encoded(picture, "JPEG" if mode == "CMYK" else "PNG")
+    whole = decode(data, LIMITS)
+    monkeypatch.setattr("recsys.images.decoding._STRIP_PIXELS", 7 * 60)
+    np.testing.assert_array_equal(decode(data, LIMITS), whole)
+
+
 def test_no_damage_escapes_as_another_error() -> None:
     rng = np.random.default_rng(4)
     small = quarters(20, 24)

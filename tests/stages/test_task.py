@@ -81,7 +81,7 @@ def test_a_receipt_that_does_not_match_its_commit_is_refused(night: Night) -> No
 
 def test_a_stage_whose_input_was_never_made_says_which_stage_to_run(night: Night) -> None:
     with pytest.raises(FileMissing, match="run the stage snapshot_catalog first"):
-        run_stage("validate_catalog", night.settings, night=night.date)
+        run_stage("measure_catalog", night.settings, night=night.date)
 
 
 @pytest.mark.parametrize("date", ["tonight", "2026-1-1", "../2026-01-01"])

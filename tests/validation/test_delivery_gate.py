@@ -10,7 +10,7 @@ from gates.gate_builders import check_project_suite
 from recsys.artifacts.verdict import Verdict
 from recsys.errors import GateRefused
 from recsys.validation import delivery_table, products_table
-from validation.delivery_builders import HEADER, delivery, picture, row, styles
+from validation.delivery_builders import HEADER, delivery, flat, picture, row, styles
 
 KINDS = ("Shirts", "Jeans", "Heels")
 LINES = [row(str(number), KINDS[number % 3]) for number in range(100, 140)]
@@ -18,14 +18,18 @@ IMAGES = {f"{number}.png": picture(number) for number in range(100, 140)}
 
 
 def judge_delivery(
-    root: Path, csv: bytes, images: dict[str, bytes], budget: float = 0.02
+    root: Path,
+    csv: bytes,
+    images: dict[str, bytes],
+    budget: float = 0.02,
+    type_budget: float = 0.2,
 ) -> Verdict:
     rows, measures, catalog = delivery(csv, images)
     return check_project_suite(
         root,
         "delivery",
         delivery_table(rows, measures, catalog),
-        replacements={"quarantine_budget": budget},
+        replacements={"quarantine_budget": budget, "type_quarantine_budget": type_budget},
     )
 
 
@@ -62,6 +66,14 @@ def test_the_budget_is_the_callers(tmp_path: Path) -> None:
     assert judge_delivery(tmp_path, styles(*LINES), images, budget=0.025).passed
     with pytest.raises(GateRefused, match="quarantined_share"):
         judge_delivery(tmp_path, styles(*LINES), images, budget=0.02)
+
+
+def test_one_type_beyond_its_budget_is_refused(tmp_path: Path) -> None:
+    csv = styles(*[row(str(number), KINDS[number % 2]) for number in range(100, 140)])
+    images = {**IMAGES, **{f"{number}.png": flat((9, 9, 9)) for number in (100, 102, 104)}}
+    assert judge_delivery(tmp_path, csv, images, budget=1, type_budget=0.15).passed  # 3 of 20
+    with pytest.raises(GateRefused, match=r"worst_type_quarantined_share: 0\.15"):
+        judge_delivery(tmp_path, csv, images, budget=1, type_budget=0.14)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from recsys.artifacts.catalog import DELIVERY_COLUMNS
+from recsys.errors import ArtifactInvalid
+from recsys.validation import apply_row_failures
 from validation.delivery_builders import delivery, flat, picture, row, styles
 
 
@@ -83,4 +86,39 @@ def test_images_without_a_row_are_left_out() -> None:
 def test_nothing_delivered_gives_empty_tables(csv: bytes) -> None:
     _, _, catalog = delivery(csv, {})
     assert len(catalog.products) == len(catalog.quarantine) == 0
-    assert catalog.quarantine.columns.tolist() == ["id", "reason", "detail"]
+    assert catalog.quarantine.columns.tolist() == ["id", "reason", "detail", "expectation"]
+
+
+def failure(product: str, reason: str = "blurred_image", severity: str = "critical") -> list[str]:
+    return [product, reason, "expect_x", "sharpness", severity, "0.01; allowed: min_value 1"]
+
+
+def failures(*rows: list[str]) -> pd.DataFrame:
+    columns = ["id", "reason", "expectation", "column", "severity", "observed"]
+    return pd.DataFrame(rows, columns=columns, dtype="str")
+
+
+def test_products_that_fail_something_critical_are_moved_to_quarantine() -> None:
+    images = {f"{number}.png": picture(number) for number in range(4)}
+    _, _, catalog = delivery(styles(*[row(str(number)) for number in range(5)]), images)
+    found = failures(failure("1"), failure("2", severity="warning"), failure("1", "noise_image"))
+    sifted = apply_row_failures(catalog, found)
+    assert sifted.products["id"].tolist() == ["0", "2", "3"]
+    assert sifted.quarantine.to_numpy().tolist() == [
+        ["1", "blurred_image", "0.01; allowed: min_value 1", "expect_x on sharpness"],
+        ["4", "no_image", "no image file of this name was delivered", "a product has an image"],
+    ]
+    assert len(catalog.products) == 4, "the catalog given is left as it was"
+
+
+def test_without_failures_the_catalog_stays_as_it_is() -> None:
+    _, _, catalog = delivery(styles(row("1")), {"1.png": picture()})
+    sifted = apply_row_failures(catalog, failures())
+    pd.testing.assert_frame_equal(sifted.products, catalog.products)
+    pd.testing.assert_frame_equal(sifted.quarantine, catalog.quarantine)
+
+
+def test_failures_of_another_catalog_are_refused() -> None:
+    _, _, catalog = delivery(styles(row("1")), {"1.png": picture()})
+    with pytest.raises(ArtifactInvalid, match="1 failures are of no product"):
+        apply_row_failures(catalog, failures(failure("2")))

@@ -41,23 +41,51 @@ class CatalogSnapshot(Artifact):
 
 
 @dataclass(frozen=True)
-class ValidatedCatalog(Artifact):
-    """The products that passed, and those set aside.
+class MeasuredCatalog(Artifact):
+    """Every delivered row and picture measured, the bad ones set aside; not judged yet.
 
-    The commit holds ``/products.parquet`` (one row a good product: id, the attributes,
-    name, image path in the catalog commit, SHA-256 of bytes and of pixels),
-    ``/measures.parquet`` and ``/quarantine.parquet`` (id, reason).
+    The commit holds ``/measures.parquet`` (one row a picture), ``/products.parquet`` (the
+    sound products), ``/quarantine.parquet`` (those set aside, and why) and
+    ``/delivery.parquet`` (one row of figures). ``fresh_pictures`` were decoded tonight; the
+    others had been measured before.
+    """
+
+    kind: ClassVar[str] = "measured_catalog"
+
+    catalog: str
+    products: int
+    quarantined: int
+    pictures: int
+    fresh_pictures: int
+
+    def __post_init__(self) -> None:
+        require(names.parse_ref(self.catalog)[0] == names.CATALOG, "not a catalog commit")
+
+
+@dataclass(frozen=True)
+class ValidatedCatalog(Artifact):
+    """The products that may be learned from and shown.
+
+    The commit holds ``/products.parquet`` (one row a product: id, the attributes, name,
+    image, SHA-256 of bytes and of pixels, and ``kept``), ``/changes.parquet`` (id, change
+    since the last accepted night) and, for products kept from the night before because
+    tonight's row or picture is bad, their good picture under ``/kept/``. ``changes`` counts
+    by kind of change.
     """
 
     kind: ClassVar[str] = "validated_catalog"
 
     catalog: str
+    measured: str
     products: int
+    kept: int
     quarantined: int
+    changes: dict[str, int]
     verdicts: tuple[Verdict, ...]
 
     def __post_init__(self) -> None:
         require(names.parse_ref(self.catalog)[0] == names.CATALOG, "not a catalog commit")
+        require(names.parse_ref(self.measured)[0] == names.MEASURED, "not a measured commit")
         require(len(self.verdicts) > 0, "a validated catalog needs its gates' verdicts")
         for verdict in self.verdicts:
             require_passed(verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -13,9 +14,14 @@ from recsys.errors import DeliveryUnreadable
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 MAX_IMAGES: Final = 10_000_000
 MAX_STYLES_BYTES: Final = 512_000_000
+# A row costs about a kilobyte of memory while it is checked, so two million cost two gigabytes.
+MAX_STYLES_LINES: Final = 2_000_000
+MAX_LINE_BYTES: Final = 1_000_000
 _MAX_NAME_LENGTH = 200
 # What the data store's paths must not hold (Pachyderm's rules), and path separators.
 _FORBIDDEN = frozenset("*?[]{}!()@+^/\\")
+_SHOWN_CHARACTERS = 20
+_OVERLONG_LINE = re.compile(rb"[^\r\n]{%d}" % (MAX_LINE_BYTES + 1))
 
 
 class Delivery(Protocol):
@@ -29,8 +35,15 @@ class Delivery(Protocol):
     def source_digest(self) -> str:
         """SHA-256 (hex) over the names and bytes of all delivered files."""
 
+    @property
+    def is_delta(self) -> bool:
+        """Whether only what changed is delivered; what is not mentioned stays as it was."""
+
+    def removed(self) -> tuple[str, ...]:
+        """The ids that a delta takes out, each once, as listed; empty for a full delivery."""
+
     def styles_csv(self) -> bytes:
-        """The product table as delivered; whether it is any good is for a gate to say."""
+        """The product table as delivered, bounded; whether it is any good is for a gate to say."""
 
     def images(self) -> Iterator[tuple[str, bytes]]:
         """(``<id>.<suffix>``, bytes) of every picture, each name once, safe in a store path."""
@@ -49,17 +62,54 @@ def check_image_name(name: str, place: Path) -> None:
     DeliveryUnreadable
         Not printable ASCII, a special character, or too long.
     """
+    check_name(name, place, "image name")
+
+
+def check_name(name: str, place: Path, what: str) -> None:
+    """As `check_image_name`, for any name; ``what`` it is stands in the message."""
     bad = sorted({char for char in name if char in _FORBIDDEN or not " " <= char <= "~"})
     if bad:
         raise DeliveryUnreadable(
-            f"{place}: the image name {name[:80]!r} holds {''.join(bad)!r}; names are printable"
-            " ASCII without *?[]{}!()@+^/\\. Rename it"
+            f"{place}: the {what} {name[:80]!r} holds {''.join(bad[:_SHOWN_CHARACTERS])!r};"
+            f" {what}s are printable ASCII without *?[]{{}}!()@+^/\\. Rename it"
         )
     if len(name) > _MAX_NAME_LENGTH:
         raise DeliveryUnreadable(
-            f"{place}: the image name {name[:40]!r}… has {len(name)} characters;"
+            f"{place}: the {what} {name[:40]!r}… has {len(name)} characters;"
             f" at most {_MAX_NAME_LENGTH} are accepted"
         )
+
+
+def check_styles(data: bytes, place: Path | str) -> bytes:
+    """The product table, unless checking its rows would take more memory than we have.
+
+    Raises
+    ------
+    DeliveryUnreadable
+        Too many bytes or lines, or a line too long.
+    """
+    if len(data) > MAX_STYLES_BYTES:
+        raise DeliveryUnreadable(
+            f"{place}: {len(data):,} bytes; at most {MAX_STYLES_BYTES:,} are accepted"
+        )
+    lines = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    if lines > MAX_STYLES_LINES:
+        raise DeliveryUnreadable(
+            f"{place}: {lines:,} lines; at most {MAX_STYLES_LINES:,} are accepted."
+            " Split it into catalogs of their own"
+        )
+    if (overlong := _OVERLONG_LINE.search(data)) is not None:
+        raise DeliveryUnreadable(
+            f"{place}: the line at byte {overlong.start():,} has more than {MAX_LINE_BYTES:,}"
+            " bytes, the most accepted"
+        )
+    return data
+
+
+def is_safe_name(text: str) -> bool:
+    """Whether a text could be a product's id and so a picture's file name."""
+    plain = text.isascii() and text.isprintable() and text == text.strip()
+    return plain and 0 < len(text) <= _MAX_NAME_LENGTH and _FORBIDDEN.isdisjoint(text)
 
 
 def check_image_size(size_bytes: int, max_image_bytes: int, name: str, place: Path) -> None:

@@ -57,12 +57,17 @@ class IdxDelivery:
     parts: tuple[IdxPart, ...]
     max_image_bytes: int
     layout: str = "idx"
+    is_delta: bool = False
 
     @property
     def source_digest(self) -> str:
         """SHA-256 over the files as delivered."""
         paths = [path for part in self.parts for path in (part.images, part.labels)]
         return digest_of_files({path.name: path for path in paths})
+
+    def removed(self) -> tuple[str, ...]:
+        """None: IDX files are always the whole catalog."""
+        return ()
 
     def styles_csv(self) -> bytes:
         """A product table made of the labels: the class as article type, the rest ``NA``."""

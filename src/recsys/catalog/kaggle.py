@@ -1,31 +1,34 @@
-"""The Kaggle layout: ``styles.csv`` with a folder of pictures, or with tars of them."""
+"""The Kaggle layout: ``styles.csv`` with a folder of pictures, or with tars of them.
+
+With a ``removed.csv`` beside it (a header ``id`` and the ids to take out, perhaps none) it
+is a delta: rows and pictures are only those that are new or changed.
+"""
 
 from __future__ import annotations
 
-import itertools
 import os
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from recsys.catalog.delivery import (
     MAX_STYLES_BYTES,
     check_image_count,
     check_image_name,
     check_image_size,
+    check_styles,
     digest_of_files,
     is_image_name,
     read_bounded,
     refuse_escape,
 )
+from recsys.catalog.removed import read_removed
+from recsys.catalog.tar import TarMember, read_content, tar_members
 from recsys.errors import DeliveryUnreadable
 
 STYLES = "styles.csv"
+REMOVED = "removed.csv"
 IMAGES = "images"
-# Extended tar headers are read whole by tarfile; a real one has a few hundred bytes.
-_MAX_HEADER_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,21 @@ class FolderDelivery:
     names: tuple[str, ...]
     max_image_bytes: int
     layout: str = "kaggle"
+    is_delta: bool = False
 
     @property
     def source_digest(self) -> str:
-        """SHA-256 over the CSV and every picture."""
+        """SHA-256 over the CSVs and every picture."""
         files = {f"{IMAGES}/{name}": self.root / IMAGES / name for name in self.names}
-        return digest_of_files({STYLES: _styles_path(self.root), **files})
+        return digest_of_files(_tables(self.root, self.is_delta) | files)
+
+    def removed(self) -> tuple[str, ...]:
+        """The ids of ``removed.csv``."""
+        return read_removed(self.root / REMOVED) if self.is_delta else ()
 
     def styles_csv(self) -> bytes:
         """The CSV as delivered."""
-        return read_bounded(_styles_path(self.root), MAX_STYLES_BYTES)
+        return _styles(self.root)
 
     def images(self) -> Iterator[tuple[str, bytes]]:
         """Every picture, sorted by name."""
@@ -61,17 +69,21 @@ class TarDelivery:
     tars: tuple[Path, ...]
     max_image_bytes: int
     layout: str = "kaggle"
+    is_delta: bool = False
 
     @property
     def source_digest(self) -> str:
-        """SHA-256 over the CSV and the tars as they are."""
-        return digest_of_files(
-            {STYLES: _styles_path(self.root), **{path.name: path for path in self.tars}}
-        )
+        """SHA-256 over the CSVs and the tars as they are."""
+        files = {path.name: path for path in self.tars}
+        return digest_of_files(_tables(self.root, self.is_delta) | files)
+
+    def removed(self) -> tuple[str, ...]:
+        """The ids of ``removed.csv``."""
+        return read_removed(self.root / REMOVED) if self.is_delta else ()
 
     def styles_csv(self) -> bytes:
         """The CSV as delivered."""
-        return read_bounded(_styles_path(self.root), MAX_STYLES_BYTES)
+        return _styles(self.root)
 
     def images(self) -> Iterator[tuple[str, bytes]]:
         """Every picture, tar by tar in the order of members; unsafe members are refused."""
@@ -86,29 +98,22 @@ class TarDelivery:
 
     def _members(self, path: Path) -> Iterator[tuple[str, bytes]]:
         try:
-            with path.open("rb") as raw, _open_tar(raw, self.max_image_bytes) as tar:
-                for count in itertools.count(1):
-                    member = tar.next()
-                    if member is None:
-                        break
+            with path.open("rb") as raw:
+                for count, member in enumerate(tar_members(raw, path), 1):
                     check_image_count(count, path)
                     name = _member_name(member, path)
                     if name is not None:
-                        check_image_size(member.size, self.max_image_bytes, name, path)
-                        yield name, _read_at(raw, member.offset_data, member.size)
-                    tar.members.clear()  # type: ignore[attr-defined]  # else every header is kept
-                _require_end_marker(raw, tar.offset)
-        except tarfile.TarError as error:
-            raise DeliveryUnreadable(f"{path}: not a sound uncompressed tar ({error})") from error
+                        check_image_size(member.size_bytes, self.max_image_bytes, name, path)
+                        yield name, read_content(raw, member, path)
         except OSError as error:
             raise DeliveryUnreadable(f"{path}: cannot be read ({error})") from error
 
 
 def list_tars(root: Path) -> list[Path]:
     """The tars of a delivery, sorted by name; links that lead outside are refused."""
-    tars = sorted(root.glob("*.tar"))
+    tars = sorted(path for path in root.glob("*.tar") if not path.name.startswith("."))
     for path in tars:
-        refuse_escape(path, root)
+        _require_regular(path, root)
     return tars
 
 
@@ -132,46 +137,41 @@ def list_images(root: Path, max_image_bytes: int) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _styles_path(root: Path) -> Path:
-    path = root / STYLES
+def find_removed(root: Path) -> bool:
+    """Whether the delivery says that it is a delta; a dangling link says so too."""
+    path = root / REMOVED
+    if not (path.is_symlink() or path.exists()):
+        return False
+    _require_regular(path, root)
+    return True
+
+
+def _tables(root: Path, is_delta: bool) -> dict[str, Path]:
+    names = (STYLES, REMOVED) if is_delta else (STYLES,)
+    return {name: _require_regular(root / name, root) for name in names}
+
+
+def _styles(root: Path) -> bytes:
+    path = _require_regular(root / STYLES, root)
+    return check_styles(read_bounded(path, MAX_STYLES_BYTES), path)
+
+
+def _require_regular(path: Path, root: Path) -> Path:
+    """Opening a named pipe would wait for ever."""
     refuse_escape(path, root)
     if not path.is_file():
         raise DeliveryUnreadable(f"{path}: not a regular file")
     return path
 
 
-class _BoundedReads:
-    """A stream that refuses one read larger than any member may be."""
-
-    def __init__(self, stream: BinaryIO, most: int) -> None:
-        self._stream = stream
-        self._most = most
-        self.seek = stream.seek
-        self.tell = stream.tell
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= self._most:
-            raise DeliveryUnreadable(
-                f"{self._stream.name}: a tar header asks for {size:,} bytes;"
-                f" at most {self._most:,} are accepted"
-            )
-        return self._stream.read(size)
-
-
-def _open_tar(raw: BinaryIO, max_image_bytes: int) -> tarfile.TarFile:
-    bounded = _BoundedReads(raw, max(max_image_bytes, _MAX_HEADER_BYTES))
-    return tarfile.open(fileobj=bounded, mode="r:")  # type: ignore[call-overload,no-any-return]
-
-
-def _member_name(member: tarfile.TarInfo, place: Path) -> str | None:
+def _member_name(member: TarMember, place: Path) -> str | None:
     """The picture's file name, or None for a member that is no picture."""
     path = PurePosixPath(member.name)  # drops "./"
     if path.is_absolute() or ".." in path.parts or "\\" in member.name:
         raise DeliveryUnreadable(f"{place}: the member {member.name[:80]!r} leads outside")
-    if member.isdir():
+    if member.is_folder:
         return None
-    plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
-    if not plain or member.size < 0:
+    if not member.is_plain:
         raise DeliveryUnreadable(
             f"{place}: the member {member.name[:80]!r} is a link, a device or sparse;"
             " only plain files are accepted"
@@ -185,17 +185,3 @@ def _member_name(member: tarfile.TarInfo, place: Path) -> str | None:
         )
     check_image_name(path.name, place)
     return path.name
-
-
-def _read_at(raw: BinaryIO, offset: int, size: int) -> bytes:
-    raw.seek(offset)
-    data = raw.read(size)
-    if len(data) != size:
-        raise tarfile.ReadError(f"cut short at byte {offset + len(data):,}")
-    return data
-
-
-def _require_end_marker(raw: BinaryIO, offset: int) -> None:
-    """A tar ends with a block of zeros; tarfile takes a damaged header for the end as well."""
-    if _read_at(raw, offset, tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError(f"damaged at byte {offset:,}")

@@ -40,8 +40,13 @@ def up(
         _note_catalog(settings, catalog)
     with console.status("starting") as spinner:
         services.start_all(settings, on_progress=lambda news: _tell(news, spinner.update))
-    if catalog or read_live(settings.releases_dir) is None:
-        _first_night(settings)
+    with services.AirflowClient(settings) as airflow:
+        try:
+            if catalog or read_live(settings.releases_dir) is None:
+                _first_night(airflow)
+        finally:
+            # Also when no night was needed: Airflow may be newer than the live release.
+            airflow.unpause((*names.NIGHT_DAGS, names.DAG_WATCH))
     _introduce(settings)
 
 
@@ -99,14 +104,10 @@ def _tell(news: services.Progress, update: Any) -> None:
         console.print(f"  {news.service:<22} {news.state:<16} {news.seconds:6.1f} s")
 
 
-def _first_night(settings: Settings) -> None:
+def _first_night(airflow: services.AirflowClient) -> None:
     console.print("the night, through Airflow:")
-    with (
-        services.AirflowClient(settings) as airflow,
-        console.status("waiting for the scheduler") as spinner,
-    ):
+    with console.status("waiting for the scheduler") as spinner:
         night = airflow.follow_night(lambda task: _tell_task(task, spinner.update))
-        airflow.unpause([names.DAG_WATCH])
     if night.succeeded:
         return
     where = f"{night.failed.dag}.{night.failed.task}" if night.failed else "the night"
@@ -147,7 +148,7 @@ def _show_one_answer(settings: Settings, folder: Path) -> None:
     table = ProductTable.load(folder)
     product_id = bytes(table.ids[len(table) // 2]).decode()
     answer = ask(settings, product_id, _FIRST_K, {})
-    print_answer(product_id, answer)
+    print_answer(f"{product_id}, {table.describe(len(table) // 2)['name']}", answer)
     sheet = settings.state_dir / "sheets" / f"{folder.name}-{product_id}.png"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     draw_sheet(settings, product_id, answer, sheet)

@@ -19,6 +19,7 @@ from recsys.errors import OutsideFailed, ProductUnknown, QueryRejected, ServiceU
 from recsys.settings import Settings, load_settings
 from recsys.stages.frames import PRODUCTS, read_frame
 from recsys.stages.night import Night
+from recsys.stages.pixels import picture_place
 
 _TIMEOUT_SECONDS = 30
 _SHEET_COLUMNS = 6
@@ -145,10 +146,11 @@ class _Pictures:
     def __init__(self, settings: Settings, release_id: str) -> None:
         self._night = Night(settings, "0001-01-01")
         manifest = (settings.releases_dir / release_id / MANIFEST).read_bytes()
-        validated = Release.from_json(manifest).inputs[names.VALIDATED]
-        self._catalog = self._night.open(validated, ValidatedCatalog).artifact.catalog
-        products: pd.DataFrame = read_frame(self._night, validated, PRODUCTS)
-        self._image_of = dict(zip(products["id"], products["image"], strict=True))
+        ref = Release.from_json(manifest).inputs[names.VALIDATED]
+        self._validated = self._night.open(ref, ValidatedCatalog)
+        products: pd.DataFrame = read_frame(self._night, ref, PRODUCTS)
+        places = zip(products["image"], products["kept"], strict=True)
+        self._place_of = dict(zip(products["id"], places, strict=True))
 
     def of(self, product_id: str) -> bytes:
-        return self._night.read(self._catalog, f"/images/{self._image_of[product_id]}")
+        return self._night.read(*picture_place(self._validated, *self._place_of[product_id]))

@@ -1,29 +1,32 @@
 """Data Docs: one page a verdict, by Great Expectations' own renderer, readable offline.
 
-GX's page loads style and scripts from five hosts and does not show severities. Both are
-mended here: nothing is loaded, and our summary stands above GX's own sections.
+GX's page loads style and scripts from five hosts, links to pages that are not there, puts
+delivered values into its HTML as they are, and does not show severities. So only its
+sections are taken, rid of all but plain markup, and our summary stands above them.
 """
 
 from __future__ import annotations
 
-import html
-import re
 from dataclasses import dataclass
-from typing import Any
+from html.parser import HTMLParser
+from typing import Any, get_args
 
+from recsys.artifacts.verdict import Severity
 from recsys.gates.expectations import Outcome, SuiteRun
+from recsys.gates.html_frame import chip, code, document, table, text
 from recsys.gates.suite_file import SuiteFile
 
-# Everything that would load something from elsewhere, run, or advertise.
-_LOADED = re.compile(
-    r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<footer\b.*?</footer>", re.DOTALL
+# What stands for these characters of a value while GX renders: some of its templates escape
+# values and some do not, and "$" is syntax to it. From Unicode's private use area.
+_STAND_INS = {ord(character): 0xE000 + place for place, character in enumerate("<>&\"'$")}
+_STOOD_FOR = {0xE000 + place: text(character) for place, character in enumerate("<>&\"'$")}
+_PLAIN_TAGS = frozenset(
+    {"h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "span", "strong", "em", "b", "code", "pre"}
+    | {"ul", "ol", "li", "br", "hr", "table", "thead", "tbody", "tr", "th", "td"}
 )
-_STYLE = """<style>
-body { font: 15px/1.45 system-ui, sans-serif; margin: 1rem 2rem; color: #222; background: #fff; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
-th, td { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; vertical-align: top; }
-.verdict-passed { color: #186a3b; } .verdict-refused { color: #a93226; }
-</style>"""
+# GX shows a result by an icon of a font that its page would load.
+_ICONS = {"fa-check-circle": "✓ held", "fa-times": "✕ failed", "fa-exclamation-triangle": "! error"}
+_SEVERITIES = get_args(Severity)
 
 
 @dataclass(frozen=True)
@@ -35,49 +38,116 @@ class Page:
     night: str
     run: SuiteRun
 
+    @property
+    def state(self) -> str:
+        """One of passed, refused, and no verdict: something could not be evaluated."""
+        if self.run.refused:
+            return "refused"
+        return "passed" if self.run.passed else "no verdict"
+
 
 def render(page: Page) -> bytes:
     """The page as one HTML file that loads nothing from elsewhere."""
-    from great_expectations.core.expectation_validation_result import (
-        expectationSuiteValidationResultSchema,
+    return document(
+        f"Gate {page.suite.name}, night {page.night}: {page.state}",
+        f"{_summary(page)}\n<h2>Great Expectations: Expectation Validation Result</h2>\n"
+        f'<div class="gx">{_sections(page.run)}</div>',
     )
-    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view.view import DefaultJinjaPageView
-
-    result = expectationSuiteValidationResultSchema.load(page.run.raw)
-    document = ValidationResultsPageRenderer().render(result)
-    view: Any = DefaultJinjaPageView()  # untyped
-    text = _LOADED.sub("", str(view.render(document)))
-    text = text.replace("</head>", f"{_STYLE}</head>", 1)
-    return text.replace("<body>", f"<body>{_summary(page)}", 1).encode()
 
 
 def _summary(page: Page) -> str:
-    word = "passed" if page.run.passed else "refused"
-    rows = "".join(_row(outcome) for outcome in page.run.outcomes)
+    outcomes = sorted(page.run.outcomes, key=_worst_first)
+    held = sum(outcome.failure is None for outcome in outcomes)
+    colour = "good" if page.state == "passed" else "bad"
+    headings = ["Result", "Severity", "Found", "Why it is asked", "Expectation", "Column"]
     return (
-        f'<h1>Gate {_text(page.suite.name)}: <span class="verdict-{word}">{word}</span></h1>'
-        f"<p>{_text(page.suite.description)}</p>"
-        f"<p>Night {_text(page.night)}, subject {_text(page.subject)},"
-        f" owner {_text(page.suite.owner)}, suite SHA-256 {page.suite.digest[:12]}…</p>"
-        "<table><tr><th>Expectation</th><th>Column</th><th>Allowed</th><th>Severity</th>"
-        f"<th>Result</th><th>Reason</th></tr>{rows}</table>"
-        "<h2>As Great Expectations shows it</h2>"
+        '<nav><a href="../index.html">All nights</a> /'
+        f' <a href="index.html">Night {text(page.night)}</a></nav>'
+        f"<h1>Gate {text(page.suite.name)}</h1><p>{text(page.suite.description)}</p>"
+        f'<div class="banner {colour}">{chip(page.state)}'
+        f" {held} of {len(outcomes)} expectations held</div>"
+        f'<p class="soft">Judged {code(page.subject)}, owner'
+        f" {text(page.suite.owner)}, suite SHA-256 <code>{page.suite.digest[:12]}…</code></p>"
+        + table(headings, [_row(outcome) for outcome in outcomes])
     )
+
+
+def _worst_first(outcome: Outcome) -> int:
+    failure = outcome.failure
+    return len(_SEVERITIES) if failure is None else _SEVERITIES.index(failure.severity)
 
 
 def _row(outcome: Outcome) -> str:
     entry, failure = outcome.entry, outcome.failure
-    cells = (
-        entry.type,
-        ", ".join(entry.columns),
-        entry.allowed,
-        entry.severity if failure is None else failure.severity,
-        "held" if failure is None else failure.observed,
-        entry.reason,
+    severity = entry.severity if failure is None else failure.severity
+    found = f"allowed: {entry.allowed}" if entry.allowed else "held"
+    return (
+        f'<tr><td class="whole">{chip("held" if failure is None else "failed")}</td>'
+        f'<td class="whole">{text(severity) if failure is None else chip(severity)}</td>'
+        f"<td>{text(found if failure is None else failure.observed)}</td>"
+        f"<td>{text(entry.reason)}</td><td>{code(entry.type)}</td>"
+        f"<td>{code(', '.join(entry.columns))}</td></tr>"
     )
-    return f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _text(value: str) -> str:
-    return html.escape(value)
+def _sections(run: SuiteRun) -> str:
+    """The sections of GX's page as plain markup without any attribute."""
+    from great_expectations.core.expectation_validation_result import (
+        expectationSuiteValidationResultSchema,
+    )
+    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view.view import DefaultJinjaSectionView
+
+    results = _stand_in(run.raw["results"])
+    loaded = expectationSuiteValidationResultSchema.load({**run.raw, "results": results})
+    rendered: Any = ValidationResultsPageRenderer().render(loaded)  # untyped, as the view is
+    view: Any = DefaultJinjaSectionView()
+    sections = rendered.to_json_dict()["sections"][1:]  # the first sums up, as we did above
+    return "\n".join(
+        f"<section>{_plain(view.render({'section': section, 'section_loop': {'index': number}}))}"
+        "</section>"
+        for number, section in enumerate(sections, 1)
+    )
+
+
+def _stand_in(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _stand_in(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_stand_in(item) for item in value]
+    return value.translate(_STAND_INS) if isinstance(value, str) else value
+
+
+def _plain(markup: str) -> str:
+    parser = _PlainMarkup()
+    parser.feed(markup)
+    parser.close()
+    return "".join(parser.parts)
+
+
+class _PlainMarkup(HTMLParser):
+    """Keeps text and plain tags, drops attributes, other tags, scripts and style sheets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self._dropping = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "style"):
+            self._dropping = tag
+        elif tag in _PLAIN_TAGS:
+            self.parts.append(f"<{tag}>")
+        elif tag == "i":
+            classes = (dict(attrs).get("class") or "").split()
+            self.parts += [_ICONS[name] for name in classes if name in _ICONS]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._dropping:
+            self._dropping = ""
+        elif tag in _PLAIN_TAGS and tag not in ("br", "hr"):
+            self.parts.append(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        if not self._dropping:
+            self.parts.append(text(data).translate(_STOOD_FOR))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recsys.artifacts.base import require
-from recsys.artifacts.verdict import Failure
+from recsys.artifacts.verdict import Failure, Severity
 from recsys.errors import ArtifactInvalid
 from recsys.gates.suite_file import Entry, SuiteFile
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _POSITION = "position"
 _SAMPLES = 5
+# What GX adds when every failing row is asked for: as long as the table at the worst.
+_EVERY_ROW = ("unexpected_list", "unexpected_index_list", "unexpected_index_query")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Outcome:
     """What one expectation found.
 
     ``figures`` is GX's result, ``missing`` the columns it names that the table lacks,
-    ``raised`` what its evaluation raised, or empty.
+    ``raised`` what its evaluation raised, or empty. ``failing`` has, where rows are judged
+    one by one, the id and the judged values of every row that failed.
     """
 
     entry: Entry
@@ -40,6 +43,7 @@ class Outcome:
     figures: dict[str, Any]
     missing: tuple[str, ...]
     raised: str
+    failing: tuple[dict[str, Any], ...] = ()
 
     @property
     def broken(self) -> bool:
@@ -56,16 +60,29 @@ class Outcome:
 
     @property
     def failure(self) -> Failure | None:
-        """The failure in words, or None when it held. A missing column is always critical."""
+        """The failure in words, or None when it held. A missing column is always critical.
+
+        Where rows are judged one by one, so is a column without values, while failing rows
+        are a warning at most: they are set aside, and the others go on.
+        """
         if self.success and not self.missing and not self.judged_nothing:
             return None
         return Failure(
             expectation=self.entry.type,
             column=", ".join(self.entry.columns),
-            severity="critical" if self.missing else self.entry.severity,
+            severity=self._severity(),
             observed=f"{self._observed()}; allowed: {self.entry.allowed or 'see the expectation'}",
             reason=self.entry.reason,
         )
+
+    def _severity(self) -> Severity:
+        if self.missing:
+            return "critical"
+        if not self.entry.code:
+            return self.entry.severity
+        if self.judged_nothing:
+            return "critical"
+        return "warning" if self.entry.severity == "critical" else self.entry.severity
 
     def _observed(self) -> str:
         if self.missing:
@@ -86,6 +103,8 @@ class Outcome:
         if figures["element_count"] == 1 and samples:
             return samples
         of_all = f"{figures['unexpected_count']} of {figures['element_count']} values"
+        if self.entry.code and self.entry.severity == "critical":
+            of_all = f"{of_all} set aside as {self.entry.code}"
         return f"{of_all}, such as {samples}" if samples else of_all
 
 
@@ -113,13 +132,16 @@ class SuiteRun:
         return not self.refused and not any(outcome.broken for outcome in self.outcomes)
 
 
-def run_suite(suite: SuiteFile, table: pd.DataFrame) -> SuiteRun:
+def run_suite(suite: SuiteFile, table: pd.DataFrame, *, id_column: str = "") -> SuiteRun:
     """Run every expectation of the suite on the table.
+
+    With an ``id_column`` every row that failed is told (`Outcome.failing`).
 
     Raises
     ------
     ArtifactInvalid
-        GX does not know an expectation or its arguments, or did not run every one.
+        GX does not know an expectation or its arguments, or did not run every one; or one
+        judges the table although rows are asked for.
     """
     from great_expectations.core import ExpectationSuite
 
@@ -130,9 +152,7 @@ def run_suite(suite: SuiteFile, table: pd.DataFrame) -> SuiteRun:
         ],
     )
     _require_all(suite, len(loaded.expectations), "loaded")
-    result = _batch(table).validate(
-        loaded, result_format={"result_format": "SUMMARY", "partial_unexpected_count": _SAMPLES}
-    )
+    result = _batch(table).validate(loaded, result_format=_result_format(id_column))
     as_data: Any = result.to_json_dict  # untyped
     raw = _finite(as_data())
     results = raw["results"]
@@ -146,7 +166,30 @@ def run_suite(suite: SuiteFile, table: pd.DataFrame) -> SuiteRun:
         _outcome(entry, by_position[position], table)
         for position, entry in enumerate(suite.entries)
     )
+    if id_column:
+        _require_rows_judged(suite, outcomes)
     return SuiteRun(outcomes, raw)
+
+
+def _result_format(id_column: str) -> dict[str, Any]:
+    if not id_column:
+        return {"result_format": "SUMMARY", "partial_unexpected_count": _SAMPLES}
+    return {
+        "result_format": "COMPLETE",
+        "partial_unexpected_count": _SAMPLES,
+        "unexpected_index_column_names": [id_column],
+    }
+
+
+def _require_rows_judged(suite: SuiteFile, outcomes: Sequence[Outcome]) -> None:
+    for number, outcome in enumerate(outcomes, 1):
+        figures = outcome.figures
+        require(
+            bool(outcome.raised or outcome.missing)
+            or len(outcome.failing) == figures.get("unexpected_count", -1),
+            f"suite {suite.name}, expectation {number} ({outcome.entry.type}): does not say which"
+            " rows failed; only expectations of each value can judge rows one by one",
+        )
 
 
 def _require_all(suite: SuiteFile, count: int, what: str) -> None:
@@ -204,7 +247,11 @@ def _outcome(entry: Entry, result: dict[str, Any], table: pd.DataFrame) -> Outco
     if entry.type != "expect_column_to_exist":
         missing = tuple(column for column in entry.columns if column not in table.columns)
     raised = _raised(result["exception_info"])
-    return Outcome(entry, bool(result["success"]), result["result"], missing, raised)
+    figures = result["result"]
+    failing = tuple(figures.get("unexpected_index_list") or ())
+    for key in _EVERY_ROW:
+        figures.pop(key, None)
+    return Outcome(entry, bool(result["success"]), figures, missing, raised, failing)
 
 
 def _raised(info: dict[str, Any]) -> str:

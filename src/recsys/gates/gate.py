@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from recsys.artifacts.digests import canonical_json, sha256_bytes
 from recsys.artifacts.files import write_atomically
 from recsys.artifacts.verdict import Failure, Verdict
 from recsys.errors import ArtifactInvalid, GateRefused
-from recsys.gates import data_docs
+from recsys.gates import data_docs, night_page
 from recsys.gates.data_docs import Page
 from recsys.gates.expectations import run_suite
 from recsys.gates.suite_file import read_suite
@@ -59,16 +60,32 @@ def check(
         The suite is broken, or an expectation could not be evaluated and nothing else
         refuses: no verdict.
     """
+    given = dict(replacements or {})
+    require_judgeable(suite, table, night)
+    asked = read_suite(expectations_dir, suite, given)
+    return conclude(Page(asked, subject, night, run_suite(asked, table)), docs_dir, given)
+
+
+def require_judgeable(suite: str, table: pd.DataFrame, night: str) -> None:
+    """Refuse a table with a doubled column, and a night that cannot name a folder."""
     require(_FOLDER_NAME.fullmatch(night) is not None, f"{night!r} cannot name a folder")
     require(table.columns.is_unique, f"gate {suite}: a column name stands twice in the table")
-    given = dict(replacements or {})
-    asked = read_suite(expectations_dir, suite, given)
-    page = Page(asked, subject, night, run_suite(asked, table))
-    docs = _write_docs(page, docs_dir, given)
+
+
+def conclude(page: Page, docs_dir: Path, replacements: Mapping[str, float]) -> Verdict:
+    """Keep the Data Docs of a run, and give its verdict if it passed.
+
+    Raises
+    ------
+    GateRefused, ArtifactInvalid
+        As `check`.
+    """
+    docs = _write_docs(page, docs_dir, replacements)
+    night_page.update_pages(docs_dir, page.night)
     verdict = Verdict(
-        suite=suite,
-        suite_digest=asked.digest,
-        subject=subject,
+        suite=page.suite.name,
+        suite_digest=page.suite.digest,
+        subject=page.subject,
         evaluated=len(page.run.outcomes),
         failures=page.run.failures,
         docs=docs,
@@ -89,6 +106,7 @@ def _write_docs(page: Page, docs_dir: Path, replacements: Mapping[str, float]) -
             "night": page.night,
             "settings": dict(replacements),
             "passed": page.run.passed,
+            "failures": [asdict(failure) for failure in page.run.failures],
             "results": page.run.raw["results"],
             "statistics": page.run.raw["statistics"],
         }

@@ -16,6 +16,9 @@
       ]
     }
 
+Each entry of a suite that judges rows one by one also has a ``code``, such as
+``blurred_image``: the reason for which a row that fails it is set aside.
+
 A value in ``kwargs`` may be ``{"$setting": "quarantine_budget"}``; the caller gives it.
 Great Expectations drops what it cannot read from a suite and calls an empty suite a
 success, so everything it could trip over is refused here.
@@ -39,8 +42,12 @@ _MAX_BYTES = 1_000_000
 _SUITE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SUITE_KEYS = {"name", "owner", "description", "expectations"}
 _ENTRY_KEYS = {"type", "kwargs", "severity", "reason"}
+_CODE_KEY = "code"
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # They would change how an expectation is run, not what is expected.
 _FORBIDDEN_KWARGS = {"batch_id", "catch_exceptions", "meta", "result_format", "severity"}
+# No row is mostly right.
+_FORBIDDEN_FOR_ROWS = {"mostly"}
 _SETTING = "$setting"
 # Arguments that name columns of the table.
 _COLUMN_KWARGS = ("column", "column_A", "column_B", "column_list")
@@ -48,12 +55,16 @@ _COLUMN_KWARGS = ("column", "column_A", "column_B", "column_list")
 
 @dataclass(frozen=True)
 class Entry:
-    """One expectation of a suite file, its settings put in."""
+    """One expectation of a suite file, its settings put in.
+
+    ``code`` is the reason code of rows that fail; empty in a suite that judges the table.
+    """
 
     type: str
     kwargs: dict[str, Any]
     severity: Severity
     reason: str
+    code: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -82,8 +93,12 @@ class SuiteFile:
     digest: str
 
 
-def read_suite(folder: Path, name: str, replacements: Mapping[str, float]) -> SuiteFile:
+def read_suite(
+    folder: Path, name: str, replacements: Mapping[str, float], *, rowwise: bool = False
+) -> SuiteFile:
     """Read ``folder/<name>.json`` and put the replacements in.
+
+    ``rowwise`` says that the suite has to judge rows one by one.
 
     Raises
     ------
@@ -107,7 +122,7 @@ def read_suite(folder: Path, name: str, replacements: Mapping[str, float]) -> Su
     )
     used: set[str] = set()
     entries = tuple(
-        _entry(f"{path.name}, expectation {number}", item, replacements, used)
+        _entry(f"{path.name}, expectation {number}", item, replacements, used, rowwise)
         for number, item in enumerate(items, 1)
     )
     unused = sorted(set(replacements) - used)
@@ -145,9 +160,11 @@ def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not a bound")
 
 
-def _entry(where: str, item: Any, replacements: Mapping[str, float], used: set[str]) -> Entry:
+def _entry(
+    where: str, item: Any, replacements: Mapping[str, float], used: set[str], rowwise: bool
+) -> Entry:
     require(isinstance(item, dict), f"{where}: expected an object, found {type(item).__name__}")
-    _require_keys(where, item, _ENTRY_KEYS)
+    _require_keys(where, item, _ENTRY_KEYS | {_CODE_KEY} if rowwise else _ENTRY_KEYS)
     for key in ("type", "reason"):
         _require_text(where, item, key)
     where = f"{where} ({item['type']})"
@@ -157,10 +174,16 @@ def _entry(where: str, item: Any, replacements: Mapping[str, float], used: set[s
         f"{where}: severity {item['severity']!r}; allowed: {', '.join(severities)}",
     )
     require(isinstance(item["kwargs"], dict), f"{where}: kwargs is not an object")
-    odd = sorted(_FORBIDDEN_KWARGS & set(item["kwargs"]))
+    forbidden = _FORBIDDEN_KWARGS | _FORBIDDEN_FOR_ROWS if rowwise else _FORBIDDEN_KWARGS
+    odd = sorted(forbidden & set(item["kwargs"]))
     require(not odd, f"{where}: kwargs may not hold {', '.join(odd)}")
     kwargs = _put_in(where, item["kwargs"], replacements, used)
-    return Entry(item["type"], kwargs, item["severity"], item["reason"])
+    code = item.get(_CODE_KEY, "")
+    require(
+        not rowwise or (isinstance(code, str) and _CODE.fullmatch(code) is not None),
+        f"{where}: {code!r} is no reason code, such as 'blurred_image'",
+    )
+    return Entry(item["type"], kwargs, item["severity"], item["reason"], code)
 
 
 def _put_in(where: str, value: Any, replacements: Mapping[str, float], used: set[str]) -> Any:

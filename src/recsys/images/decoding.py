@@ -35,7 +35,8 @@ _MAX_SCANS = 100
 # A picture at least this many times larger than asked for is scaled while decoding, to
 # twice the size asked for; the rest is resampled properly.
 _SCALE_ON_DECODE_FROM = 4
-# What Pillow's parsers raise on damaged files.
+_STRIP_PIXELS = 1_000_000
+# What Pillow's parsers raise on damaged files; UserWarning where warnings are errors.
 _PILLOW_ERRORS = (
     OSError,
     SyntaxError,
@@ -47,6 +48,7 @@ _PILLOW_ERRORS = (
     TypeError,
     struct.error,
     zlib.error,
+    UserWarning,
 )
 
 
@@ -162,14 +164,28 @@ def _orientation(image: Image.Image, data: bytes, found: str) -> int:
 
 
 def _rgb(image: Image.Image) -> Pixels:
-    """[height, width, 3] uint8 of a loaded Pillow picture in any mode."""
+    """[height, width, 3] uint8 of a loaded Pillow picture in any mode.
+
+    Strip by strip, as the intermediate pictures take up to 24 bytes a pixel.
+    """
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        pixels[top:bottom] = _strip_rgb(image.crop((0, top, width, bottom)))
+    return pixels
+
+
+def _strip_rgb(image: Image.Image) -> Pixels:
+    """[height, width, 3] uint8, or [height, width, 1] where grey is to be repeated."""
     if image.mode in _DEEP_MODES:  # Pillow's own conversion would clip at 255
-        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        grey: Pixels = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return grey[:, :, None]
     if image.has_transparency_data:
         cutout = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", cutout.size, _WHITE), cutout)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 _JPEG_START = b"\xff\xd8\xff"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _SOS, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
+_SCAN_START = b"\xff\xda"
+# Markers that no length follows: restarts, start and end of image. Lower ones are reserved.
+_FIRST_MARKER, _WITHOUT_LENGTH = 0xC0, range(0xD0, 0xDA)
 _EXIF_START = b"Exif\x00\x00"
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 
@@ -35,12 +38,13 @@ def jpeg_scans(data: bytes) -> int:
     """How many scans a JPEG has: 1 for baseline, about 10 for progressive.
 
     Inside a scan 0xFF is always followed by 0x00 or a restart marker, so counting the
-    start-of-scan marker from the first one on is exact enough.
+    start-of-scan marker from the first one on is exact enough. Where something odd stands
+    before it, which a decoder may step over, all that look like one count.
     """
     for marker, start, _ in _jpeg_segments(data):
         if marker == _SOS:
-            return 1 + data.count(b"\xff\xda", start)
-    return 0
+            return 1 + data.count(_SCAN_START, start)
+    return data.count(_SCAN_START)
 
 
 def without_metadata(jpeg: bytes) -> bytes:
@@ -80,13 +84,18 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, payload start, payload end) of each segment up to the first scan."""
+    """(marker, payload start, payload end) of each segment up to the first scan.
+
+    Ends early where something else than a segment stands.
+    """
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
             continue
+        if marker < _FIRST_MARKER or marker in _WITHOUT_LENGTH:
+            return
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         yield marker, position + 4, position + 2 + length
         if marker == _SOS or length < 2:

@@ -18,6 +18,7 @@ from recsys.stages.night import Night, ProgressBars, no_progress_bars
 # The night, in order; a receipt is filed under the name of the stage that gave it.
 NIGHT_STAGES: Final = (
     "snapshot_catalog",
+    "measure_catalog",
     "validate_catalog",
     "split_catalog",
     "train_model",

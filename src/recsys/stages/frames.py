@@ -9,6 +9,8 @@ import pandas as pd
 from recsys.stages.night import Night
 
 PRODUCTS = "/products.parquet"
+DELIVERY = "/delivery.parquet"
+CHANGES = "/changes.parquet"
 MEASURES = "/measures.parquet"
 QUARANTINE = "/quarantine.parquet"
 SPLIT = "/split.parquet"

@@ -27,6 +27,7 @@ ProgressBars = Callable[[str, int], AbstractContextManager[Advance]]
 # The repo that each stage commits to.
 REPO_OF_STAGE = {
     "snapshot_catalog": names.CATALOG,
+    "measure_catalog": names.MEASURED,
     "validate_catalog": names.VALIDATED,
     "split_catalog": names.SPLITS,
     "train_model": names.MODELS,

@@ -15,6 +15,9 @@ from recsys.artifacts.catalog import ValidatedCatalog
 from recsys.stages import frames
 from recsys.stages.night import Night, Opened
 
+KEPT = "/kept/"
+_DELIVERED = "/images/"
+
 
 def products_of(night: Night, validated: Opened[ValidatedCatalog]) -> pd.DataFrame:
     """The good products, in the order of pixels and vectors."""
@@ -35,19 +38,21 @@ def pixels_of(
         path.parent.mkdir(parents=True, exist_ok=True)
         for other in path.parent.glob("pixels-*.npy"):
             other.unlink(missing_ok=True)
-        _decode(night, validated.artifact.catalog, products, path)
+        _decode(night, validated, products, path)
     pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return pixels
 
 
-def _decode(night: Night, catalog: str, products: pd.DataFrame, path: Path) -> None:
+def _decode(
+    night: Night, validated: Opened[ValidatedCatalog], products: pd.DataFrame, path: Path
+) -> None:
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix="decode-") as folder,
         night.progress("decoding images", len(products)) as advance,
     ):
         part = Path(folder) / path.name
         images.load_all(
-            _contents(night, catalog, products),
+            _contents(night, validated, products),
             len(products),
             part,
             night.settings.image_width,
@@ -58,6 +63,15 @@ def _decode(night: Night, catalog: str, products: pd.DataFrame, path: Path) -> N
         part.replace(path)
 
 
-def _contents(night: Night, catalog: str, products: pd.DataFrame) -> Iterator[bytes]:
-    for image in products["image"]:
-        yield night.read(catalog, f"/images/{image}")
+def picture_place(validated: Opened[ValidatedCatalog], image: str, kept: bool) -> tuple[str, str]:
+    """Commit and path of a product's picture: tonight's delivery, or kept from before."""
+    if kept:
+        return validated.ref, f"{KEPT}{image}"
+    return validated.artifact.catalog, f"{_DELIVERED}{image}"
+
+
+def _contents(
+    night: Night, validated: Opened[ValidatedCatalog], products: pd.DataFrame
+) -> Iterator[bytes]:
+    for image, kept in zip(products["image"], products["kept"], strict=True):
+        yield night.read(*picture_place(validated, image, kept))

@@ -1,35 +1,50 @@
-"""Store tonight's delivery as it came."""
+"""Store tonight's delivery as it came; a delta is laid over the last accepted catalog."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from recsys.artifacts.catalog import CatalogSnapshot
+from recsys.artifacts.catalog import CatalogSnapshot, ValidatedCatalog
 from recsys.artifacts.receipt import Receipt
-from recsys.catalog import Delivery, draw_catalog, open_delivery
+from recsys.catalog import Delivery, draw_catalog, merge_styles, open_delivery
+from recsys.errors import DeliveryUnreadable
 from recsys.settings import DRAWN, Settings
-from recsys.stages.night import Night
+from recsys.stages.night import Night, Opened
 from recsys.stages.task import Task
+
+_STYLES = "/styles.csv"
+_IMAGES = "/images/"
 
 
 def run(night: Night) -> Receipt:
-    """Commit the delivered bytes to the catalog repo."""
+    """Commit the whole catalog as of tonight to the catalog repo."""
     source = catalog_source(night.settings)
     folder = _draw(night) if source == DRAWN else Path(source)
     delivery = open_delivery(folder, max_image_bytes=night.settings.max_image_bytes)
     layout = DRAWN if source == DRAWN else delivery.layout
     source_digest = delivery.source_digest  # reads the whole delivery: once
+    base = _base(night) if delivery.is_delta else None
+    if base is not None and base.artifact.source_digest == source_digest:
+        # This delta is in the accepted catalog already.
+        return Receipt(CatalogSnapshot.kind, base.ref, base.artifact.digest, fresh=False)
     task = Task(
         night,
         "snapshot_catalog",
         inputs=(),
-        parameters={"layout": layout, "source_digest": source_digest},
+        parameters={
+            "layout": layout,
+            "source_digest": source_digest,
+            "base": "" if base is None else base.ref,
+        },
         rooms=("catalog",),
     )
     if (receipt := task.remembered()) is not None:
         return receipt
-    return task.publish(CatalogSnapshot(layout, source_digest), _delivered_files(night, delivery))
+    files = (
+        _delivered_files(night, delivery) if base is None else _merged_files(night, delivery, base)
+    )
+    return task.publish(CatalogSnapshot(layout, source_digest), files)
 
 
 def catalog_note(settings: Settings) -> Path:
@@ -50,9 +65,38 @@ def _draw(night: Night) -> Path:
     return draw_catalog(settings.state_dir / "drawn", settings.drawn_products, settings.drawn_seed)
 
 
+def _base(night: Night) -> Opened[CatalogSnapshot]:
+    """The catalog of the last accepted night: a refused delivery is nothing to build on."""
+    accepted = night.newest("validate_catalog", ValidatedCatalog)
+    if accepted is None:
+        raise DeliveryUnreadable(
+            "this delivery is a delta (it has a removed.csv), but no catalog was accepted yet;"
+            " deliver the full catalog first"
+        )
+    return night.open(accepted.artifact.catalog, CatalogSnapshot)
+
+
 def _delivered_files(night: Night, delivery: Delivery) -> Iterator[tuple[str, bytes]]:
-    yield "/styles.csv", delivery.styles_csv()
+    yield _STYLES, delivery.styles_csv()
     with night.progress("storing the delivery", 0) as advance:
         for name, content in delivery.images():
-            yield f"/images/{name}", content
+            yield f"{_IMAGES}{name}", content
             advance(1)
+
+
+def _merged_files(
+    night: Night, delivery: Delivery, base: Opened[CatalogSnapshot]
+) -> Iterator[tuple[str, bytes]]:
+    """The delta's rows and pictures, then what the base has beside them."""
+    removed = delivery.removed()
+    yield _STYLES, merge_styles(night.read(base.ref, _STYLES), delivery.styles_csv(), removed)
+    settled = set(removed)
+    with night.progress("storing the delta", 0) as advance:
+        for name, content in delivery.images():
+            settled.add(PurePosixPath(name).stem)
+            yield f"{_IMAGES}{name}", content
+            advance(1)
+        for file in night.store.files(base.ref, _IMAGES):
+            if PurePosixPath(file.path).stem not in settled:
+                yield file.path, night.read(base.ref, file.path)
+                advance(1)

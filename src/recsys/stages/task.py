@@ -36,7 +36,8 @@ class Task:
     """Work of one stage on given inputs.
 
     ``inputs`` are commit refs; ``parameters`` JSON-ready; ``rooms`` the packages and modules
-    under ``recsys`` whose code decides the result.
+    under ``recsys`` whose code decides the result. ``context`` is recorded beside them but
+    is no part of the key: what the night was compared with.
     """
 
     night: Night
@@ -44,6 +45,7 @@ class Task:
     inputs: Sequence[str]
     parameters: Mapping[str, Any]
     rooms: Sequence[str]
+    context: Mapping[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     cpu_started: float = field(default_factory=time.process_time)
 
@@ -51,6 +53,11 @@ class Task:
     def repo(self) -> str:
         """Where the result is committed."""
         return REPO_OF_STAGE[self.stage]
+
+    @property
+    def code(self) -> str:
+        """SHA-256 over the sources that decide the result."""
+        return code_digest((f"stages/{self.stage}.py", *self.rooms))
 
     @property
     def key(self) -> str:
@@ -61,7 +68,7 @@ class Task:
                     "stage": self.stage,
                     "inputs": sorted(self.inputs),
                     "parameters": self.parameters,
-                    "code": code_digest((f"stages/{self.stage}.py", *self.rooms)),
+                    "code": self.code,
                 }
             )
         )
@@ -101,6 +108,8 @@ class Task:
             "artifact": artifact.kind,
             "artifact_digest": artifact.digest,
             "parameters": dict(self.parameters),
+            "context": dict(self.context),
+            "code_digest": self.code,
             "night": self.night.date,
             "code": code_facts(),
             "wall_seconds": round(time.monotonic() - self.started, 3),

@@ -1,75 +1,158 @@
-"""Measure every row and image, set bad products aside, and gate the night."""
+"""Judge the measured catalog: may the night go on with it?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 import pandas as pd
 
-from recsys import names, validation
-from recsys.artifacts.catalog import CatalogSnapshot, ValidatedCatalog
+from recsys import catalog, names, quarantine, validation
+from recsys.artifacts.catalog import (
+    ATTRIBUTES,
+    NAME_COLUMN,
+    MeasuredCatalog,
+    ValidatedCatalog,
+)
+from recsys.artifacts.digests import canonical_json, sha256_bytes
 from recsys.artifacts.receipt import Receipt
+from recsys.artifacts.verdict import Verdict
 from recsys.stages import frames
 from recsys.stages.judge import judge
-from recsys.stages.night import Night
+from recsys.stages.night import Night, Opened
+from recsys.stages.pixels import KEPT, picture_place
 from recsys.stages.task import Task, suite_digest
 
 
 def run(night: Night) -> Receipt:
-    """Commit the good products and the quarantine, or refuse the night."""
-    snapshot = night.result_of("snapshot_catalog", CatalogSnapshot)
+    """Commit the products of tonight, or refuse the night.
+
+    The last accepted night is what tonight's drift, changes and kept products refer to; it
+    is recorded as context.
+    """
+    measured = night.result_of("measure_catalog", MeasuredCatalog)
+    before = night.newest("validate_catalog", ValidatedCatalog)
     settings = night.settings
     task = Task(
         night,
         "validate_catalog",
-        inputs=[snapshot.ref],
+        inputs=[measured.ref],
         parameters={
             "quarantine_budget": settings.quarantine_budget,
-            "max_image_bytes": settings.max_image_bytes,
-            "max_image_pixels": settings.max_image_pixels,
-            **suite_digest(night, names.SUITE_DELIVERY, names.SUITE_PRODUCTS),
+            "type_quarantine_budget": settings.type_quarantine_budget,
+            "quarantined_products": settings.quarantined_products,
+            **suite_digest(night, names.SUITE_DELIVERY, names.SUITE_PRODUCTS, names.SUITE_DRIFT),
         },
-        rooms=("validation", "gates", "images", "artifacts/catalog.py"),
+        rooms=("validation", "quarantine", "gates", "catalog/delta.py", "artifacts/catalog.py"),
+        context={"compared_with": "" if before is None else before.ref},
     )
     if (receipt := task.remembered()) is not None:
         return receipt
-    rows = validation.parse_rows(night.read(snapshot.ref, "/styles.csv"))
-    measures = _measure(night, snapshot.ref)
-    catalog = validation.sort_out(rows, measures)
-    verdicts = (
-        judge(
-            night,
-            names.SUITE_DELIVERY,
-            validation.delivery_table(rows, measures, catalog),
-            subject=snapshot.ref,
-            replacements={"quarantine_budget": settings.quarantine_budget},
-        ),
-        judge(
-            night,
-            names.SUITE_PRODUCTS,
-            validation.products_table(catalog, measures),
-            subject=snapshot.ref,
-        ),
+    tonight = _Tables.of(night, measured)
+    earlier = None if before is None else _earlier(night, before)
+    verdicts = tuple(_verdicts(night, measured.ref, tonight, earlier))
+    kept = _kept(night, tonight, None if earlier is None else earlier.products)
+    products = _together(tonight.products, kept)
+    changes = _changes(products, None if earlier is None else earlier.products)
+    validated = ValidatedCatalog(
+        catalog=measured.artifact.catalog,
+        measured=measured.ref,
+        products=len(products),
+        kept=len(kept),
+        quarantined=len(tonight.quarantine),
+        changes={str(kind): int(count) for kind, count in changes["change"].value_counts().items()},
+        verdicts=verdicts,
     )
     return task.publish(
-        ValidatedCatalog(snapshot.ref, len(catalog.products), len(catalog.quarantine), verdicts),
+        validated,
         [
-            (frames.PRODUCTS, frames.to_parquet(catalog.products)),
-            (frames.MEASURES, frames.to_parquet(measures)),
-            (frames.QUARANTINE, frames.to_parquet(catalog.quarantine)),
+            (frames.PRODUCTS, frames.to_parquet(products)),
+            (frames.CHANGES, frames.to_parquet(changes)),
+            *_kept_pictures(night, before, kept),
         ],
     )
 
 
-def _measure(night: Night, ref: str) -> pd.DataFrame:
-    paths = [file.path for file in night.store.files(ref, "/images/")]
-    with night.progress("measuring images", len(paths)) as advance:
-        return validation.measure_images(
-            _images(night, ref, paths), night.image_limits, on_progress=advance
+class _Tables:
+    """The tables of one measured catalog; products may be those of the validated one."""
+
+    def __init__(
+        self,
+        products: pd.DataFrame,
+        measures: pd.DataFrame,
+        quarantined: pd.DataFrame,
+        delivery: pd.DataFrame,
+    ) -> None:
+        self.products = products
+        self.measures = measures
+        self.quarantine = quarantined
+        self.delivery = delivery
+
+    @classmethod
+    def of(cls, night: Night, measured: Opened[MeasuredCatalog]) -> _Tables:
+        paths = (frames.PRODUCTS, frames.MEASURES, frames.QUARANTINE, frames.DELIVERY)
+        return cls(*(frames.read_frame(night, measured.ref, path) for path in paths))
+
+
+def _earlier(night: Night, before: Opened[ValidatedCatalog]) -> _Tables:
+    measured = _Tables.of(night, night.open(before.artifact.measured, MeasuredCatalog))
+    measured.products = frames.read_frame(night, before.ref, frames.PRODUCTS)
+    return measured
+
+
+def _verdicts(
+    night: Night, subject: str, tonight: _Tables, earlier: _Tables | None
+) -> Iterator[Verdict]:
+    settings = night.settings
+    budgets = {
+        "quarantine_budget": settings.quarantine_budget,
+        "type_quarantine_budget": settings.type_quarantine_budget,
+    }
+    yield judge(
+        night, names.SUITE_DELIVERY, tonight.delivery, subject=subject, replacements=budgets
+    )
+    table = validation.products_table(
+        validation.SortedCatalog(tonight.products, tonight.quarantine), tonight.measures
+    )
+    yield judge(night, names.SUITE_PRODUCTS, table, subject=subject)
+    if earlier is not None:
+        drift = validation.drift_table(
+            tonight.products, tonight.measures, earlier.products, earlier.measures
         )
+        yield judge(night, names.SUITE_DRIFT, drift, subject=subject)
 
 
-def _images(night: Night, ref: str, paths: list[str]) -> Iterator[tuple[str, bytes]]:
-    for path in paths:
-        yield PurePosixPath(path).name, night.read(ref, path)
+def _kept(night: Night, tonight: _Tables, previous_products: pd.DataFrame | None) -> pd.DataFrame:
+    """Rows of products that stay on the shelf as they were, unless the setting delists them."""
+    if night.settings.quarantined_products == "delist":
+        previous_products = None
+    return quarantine.keep_on_shelf(tonight.products, tonight.quarantine, previous_products)
+
+
+def _together(products: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    both = pd.concat([products.assign(kept=False), kept.assign(kept=True)])
+    return both.sort_values("id", ignore_index=True)
+
+
+def _changes(products: pd.DataFrame, previous: pd.DataFrame | None) -> pd.DataFrame:
+    old = {} if previous is None else _digests(previous)
+    return catalog.changes(old, _digests(products))
+
+
+def _digests(products: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Digest of the attributes and of the picture, by product."""
+    rows = products[[*ATTRIBUTES, NAME_COLUMN]].to_dict("records")
+    return {
+        product: (sha256_bytes(canonical_json(row)), picture)
+        for product, row, picture in zip(
+            products["id"], rows, products["sha256_bytes"], strict=True
+        )
+    }
+
+
+def _kept_pictures(
+    night: Night, before: Opened[ValidatedCatalog] | None, kept: pd.DataFrame
+) -> Iterator[tuple[str, bytes]]:
+    if before is None or kept.empty:
+        return
+    for image, was_kept in zip(kept["image"], kept["kept"], strict=True):
+        yield f"{KEPT}{image}", night.read(*picture_place(before, image, was_kept))

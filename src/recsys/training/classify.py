@@ -63,7 +63,8 @@ def classify(
     if len(chosen) == 0:
         raise BadInput("classify: no rows to judge; give those of the test side")
     names = np.asarray(labels, dtype=str)[chosen]
-    predicted = _predict(folder, pixels, chosen)
+    classes, logits = _logits(folder, pixels, chosen)
+    predicted = np.asarray(classes)[logits.argmax(axis=1)]
     present, support = np.unique(names, return_counts=True)
     recall = recall_score(names, predicted, labels=present, average=None, zero_division=0.0)
     return Classification(
@@ -74,15 +75,56 @@ def classify(
     )
 
 
-def _predict(
+def predict_probabilities(
+    folder: Path,
+    pixels: npt.NDArray[np.uint8],
+    rows: Sequence[int] | npt.NDArray[np.int64],
+) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """What the classifier of a folder written by `train` makes of some rows.
+
+    Parameters
+    ----------
+    folder
+        Holds ``classifier.keras`` and ``labels.json``.
+    pixels
+        uint8 [n, height, width, 3]; a memory map is read batch by batch.
+    rows
+        The rows to judge, at least one. Probabilities are honest only for images that the
+        classifier was not trained on.
+
+    Returns
+    -------
+    classes, probabilities
+        The labels it knows, and float32 [rows, classes] in the order of ``rows``, each row
+        summing to 1.
+
+    Raises
+    ------
+    BadInput
+        No rows.
+    ArtifactInvalid
+        The classifier or its labels cannot be read, or do not fit each other or the images.
+    """
+    chosen = np.asarray(rows, dtype=np.int64)
+    if len(chosen) == 0:
+        raise BadInput("predict probabilities: no rows to judge")
+    in_file_order, back = np.unique(chosen, return_inverse=True)
+    classes, logits = _logits(folder, pixels, in_file_order)
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return classes, logits[back]
+
+
+def _logits(
     folder: Path, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.str_]:
-    """[rows] the label that the classifier gives to each row."""
+) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """The classes, and the classifier's float32 [rows, classes] before the softmax."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when TensorFlow loads
     import keras
 
     try:
-        classes = np.asarray(json.loads((folder / LABELS_FILE).read_bytes()), dtype=str)
+        classes = tuple(str(name) for name in json.loads((folder / LABELS_FILE).read_bytes()))
         classifier = keras.saving.load_model(
             folder / CLASSIFIER_FILE, compile=False, safe_mode=True
         )
@@ -94,12 +136,8 @@ def _predict(
             f"classifier in {folder}: it maps images {found[:-1]} to {found[-1]} classes, but the"
             f" images are {pixels.shape[1:]} and there are {len(classes)} labels"
         )
-    codes = [
-        np.argmax(
-            classifier(np.asarray(pixels[rows[start : start + _BATCH_SIZE]]), training=False),
-            axis=1,
-        )
-        for start in range(0, len(rows), _BATCH_SIZE)
-    ]
-    named: npt.NDArray[np.str_] = classes[np.concatenate(codes)]
-    return named
+    logits = np.empty((len(rows), len(classes)), np.float32)
+    for start in range(0, len(rows), _BATCH_SIZE):
+        batch = np.asarray(pixels[rows[start : start + _BATCH_SIZE]])
+        logits[start : start + _BATCH_SIZE] = classifier(batch, training=False)
+    return classes, logits

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import pandas as pd
 
 from recsys.errors import ArtifactInvalid, BadInput
 
 SIDES = ("train", "validation", "test")
+# The side of an image that resembles one of another side: neither trained on nor asked.
+RETIRED: Final = "retired"
 _PIXELS = "pixels_sha256"
 # Below this many new images a share of them says nothing: they all go to train.
 _FEWEST_TO_SPLIT = 5
@@ -23,12 +26,19 @@ def assign_sides(
     test_share: float,
     validation_share: float,
     seed: int,
+    groups: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Extend the ledger of sides by the images it does not hold yet.
 
-    The unit is the distinct image, so products that share a photo never straddle sides.
-    Only new images are split, stratified by label (an image's label is that of its first
-    product by id); labels too rare to stratify are pooled. Row order does not matter.
+    The unit is the distinct image, or the group of duplicates where ``groups`` are given,
+    so products that share a photo never straddle sides. Only units that are new as a whole
+    are split, stratified by label (a unit's label is that of its first product by id);
+    labels too rare to stratify are pooled. Row order does not matter.
+
+    A new image of a group that has a side inherits it. A link found later may join images
+    of different sides: then those of the train side stay, all others are `RETIRED` for
+    ever, so that of every group at most one side is used. That is the one way in which an
+    image's side changes.
 
     Parameters
     ----------
@@ -43,16 +53,22 @@ def assign_sides(
         Shares of the new images, each in (0, 1) and below 1 together.
     seed
         Seed of the split.
+    groups
+        [products] the group of duplicates of each product (one alone is a group too), or
+        None: each image is a group of its own. Products with the same pixels must have
+        the same group.
 
     Returns
     -------
     DataFrame
-        ``pixels_sha256`` (unique, sorted) and ``side``. No side is empty.
+        ``pixels_sha256`` (unique, sorted) and ``side``. No side is empty but `RETIRED`.
 
     Raises
     ------
     BadInput
-        The shares leave nothing to train on, or fewer than three distinct images exist.
+        The shares leave nothing to train on; fewer than three units exist; the groups are
+        not one for each product, part products with the same pixels, or retire a side as
+        a whole.
     ArtifactInvalid
         The previous ledger has a repeated image, an unknown side or an empty side.
     """
@@ -62,23 +78,77 @@ def assign_sides(
             " above 0 and their sum below 1"
         )
     ledger = _checked(previous)
-    images = (
-        products.sort_values("id", key=lambda ids: ids.astype(str))
-        .drop_duplicates("sha256_pixels")
-        .sort_values("sha256_pixels")
+    images = _images(products, label, groups)
+    images["side"] = _looked_up(images[_PIXELS], ledger[_PIXELS], ledger["side"])
+    of_group = _sides_of_groups(images)
+    images["inherited"] = _looked_up(images["group"], list(of_group), list(of_group.values()))
+    # By pixels, not by group: the split without groups must not depend on the ids.
+    fresh = images[images["inherited"].isna()].drop_duplicates("group").sort_values(_PIXELS)
+    drawn = _split(
+        fresh["label"].to_list(), test_share, validation_share, seed, first=len(ledger) == 0
     )
-    new = images[~images["sha256_pixels"].isin(ledger[_PIXELS])]
-    sides = _split(
-        [str(value) for value in new[label]],
-        test_share,
-        validation_share,
-        seed,
-        first=len(ledger) == 0,
+    images["drawn"] = _looked_up(images["group"], fresh["group"], drawn)
+    return _grown(ledger, images)
+
+
+def _images(products: pd.DataFrame, label: str, groups: Sequence[str] | None) -> pd.DataFrame:
+    """One row a distinct image in the order of their first products: pixels, label, group."""
+    digests = products["sha256_pixels"].astype(str).to_list()
+    if groups is not None and len(groups) != len(digests):
+        raise BadInput(f"split: {len(groups)} duplicate groups for {len(digests)} products")
+    table = pd.DataFrame(
+        {
+            "id": products["id"].astype(str).to_list(),
+            _PIXELS: digests,
+            "label": [str(value) for value in products[label]],
+            "group": digests if groups is None else [str(group) for group in groups],
+        }
+    ).sort_values("id", kind="stable")
+    images = table.drop_duplicates(_PIXELS)
+    if len(table.drop_duplicates([_PIXELS, "group"])) > len(images):
+        raise BadInput(
+            "split: products with the same pixels are in different duplicate groups; group"
+            " them by sha256_pixels first"
+        )
+    return images.drop(columns="id").reset_index(drop=True)
+
+
+def _looked_up(names: pd.Series, known: Iterable[str], values: Iterable[str]) -> pd.Series:
+    """The value of each name, missing where it is not known; text also when none is."""
+    return names.map(dict(zip(known, values, strict=True))).astype("str")
+
+
+def _sides_of_groups(images: pd.DataFrame) -> dict[str, str]:
+    """The side that the new images of each group inherit; groups without any are left out."""
+    held = images[images["side"].notna()]
+    found: dict[str, set[str]] = {}
+    for group, side in zip(held["group"], held["side"], strict=True):
+        found.setdefault(group, set()).add(side)
+    return {group: _side_of_group(sides) for group, sides in found.items()}
+
+
+def _side_of_group(sides: set[str]) -> str:
+    used = sides - {RETIRED}
+    if len(used) > 1:
+        return "train" if "train" in used else RETIRED
+    return next(iter(used or sides))
+
+
+def _grown(ledger: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """The ledger with the new images' sides, and without those that groups retire."""
+    new = images[images["side"].isna()]
+    sides = new["inherited"].fillna(new["drawn"])
+    added = pd.DataFrame({_PIXELS: new[_PIXELS], "side": sides}, dtype=str)
+    straying = images["side"].notna() & (images["side"] != images["inherited"])
+    kept = ledger.assign(
+        side=ledger["side"].mask(ledger[_PIXELS].isin(images[_PIXELS][straying]), RETIRED)
     )
-    added = pd.DataFrame(
-        {_PIXELS: new["sha256_pixels"].astype(str).to_list(), "side": sides}, dtype=str
-    )
-    grown = pd.concat([ledger, added]) if len(ledger) else added
+    grown = pd.concat([kept, added]) if len(ledger) else added
+    if missing := set(SIDES) - set(grown["side"]):
+        raise BadInput(
+            f"the duplicate groups leave no image on the side {', '.join(sorted(missing))};"
+            " they join too much: check the thresholds they were found with"
+        )
     return grown.sort_values(_PIXELS).reset_index(drop=True)
 
 
@@ -88,10 +158,10 @@ def _checked(previous: pd.DataFrame | None) -> pd.DataFrame:
     ledger = previous[[_PIXELS, "side"]].astype(str)
     if ledger[_PIXELS].duplicated().any():
         raise ArtifactInvalid("the previous split holds an image twice; its commit is damaged")
-    if set(ledger["side"]) != set(SIDES):
+    if set(ledger["side"]) - {RETIRED} != set(SIDES):
         raise ArtifactInvalid(
             f"the previous split has the sides {', '.join(sorted(set(ledger['side'])))};"
-            f" expected all of {', '.join(SIDES)} and no other"
+            f" expected all of {', '.join(SIDES)}, perhaps {RETIRED}, and no other"
         )
     return ledger
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from recsys.validation.measures import measure_images
+from recsys.validation.measures import measure_changed, measure_images
 from recsys.validation.rows import ParsedRows, parse_rows
-from recsys.validation.sorting import SortedCatalog, sort_out
-from recsys.validation.tables import delivery_table, products_table
+from recsys.validation.sorting import SortedCatalog, apply_row_failures, sort_out
+from recsys.validation.tables import (
+    candidates_table,
+    delivery_table,
+    drift_table,
+    products_table,
+)
 
 __all__ = [
     "ParsedRows",
     "SortedCatalog",
+    "apply_row_failures",
+    "candidates_table",
     "delivery_table",
+    "drift_table",
+    "measure_changed",
     "measure_images",
     "parse_rows",
     "products_table",

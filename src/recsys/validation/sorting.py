@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 
+from recsys.artifacts.base import require
 from recsys.artifacts.catalog import (
     ATTRIBUTES,
     DELIVERY_COLUMNS,
@@ -23,6 +24,18 @@ MIN_SIDE_PIXELS: Final = 16
 MIN_CONTRAST: Final = 1.0
 
 _SHOWN = 100
+# The rule behind each reason that is no expectation of a suite.
+_RULES: Final = {
+    "malformed_row": "a row is well-formed CSV in UTF-8",
+    "missing_field": f"{ID_COLUMN}, {LABEL_COLUMN} and {NAME_COLUMN} are given",
+    "bad_id": "an id can be a file name and part of a URL",
+    "duplicate_id": "an id has one row",
+    "no_image": "a product has an image",
+    "undecodable_image": "an image decodes",
+    "tiny_image": "an image shows something",
+    "blank_image": "an image shows something",
+}
+QUARANTINE_COLUMNS: Final = (ID_COLUMN, "reason", "detail", "expectation")
 
 
 @dataclass(frozen=True)
@@ -36,10 +49,11 @@ class SortedCatalog:
         unknown attribute is ``NA``), ``image`` (its path), ``sha256_bytes`` and
         ``sha256_pixels``.
     quarantine
-        ``id``, ``reason`` (malformed_row, missing_field, bad_id, duplicate_id, no_image,
-        undecodable_image, tiny_image or blank_image: the first that applies) and
-        ``detail``, one row a delivered row. A repeated id stands here although its first
-        row may be a product.
+        One row a delivered row: ``id``; ``reason`` (malformed_row, missing_field, bad_id,
+        duplicate_id, no_image, undecodable_image, tiny_image or blank_image, or a code of
+        the suite that judges rows: the first that applies); ``detail``, what was found;
+        ``expectation``, which of the suite's it failed, or the rule. A repeated id stands
+        here although its first row may be a product.
     """
 
     products: pd.DataFrame
@@ -61,6 +75,36 @@ def sort_out(rows: ParsedRows, measures: pd.DataFrame) -> SortedCatalog:
     return SortedCatalog(
         _products(table[table["reason"] == ""]),
         _quarantine(table[table["reason"] != ""], rows.malformed),
+    )
+
+
+def apply_row_failures(catalog: SortedCatalog, failures: pd.DataFrame) -> SortedCatalog:
+    """The catalog less the products that fail something critical, which are quarantined.
+
+    Of several failures of a product the first counts; warnings set nothing aside.
+
+    Parameters
+    ----------
+    failures
+        ``id``, ``reason``, ``expectation``, ``column``, ``severity`` and ``observed``, as
+        `recsys.gates.sift` gives them over these very products.
+
+    Raises
+    ------
+    ArtifactInvalid
+        A failure is of no product of this catalog.
+    """
+    critical = failures[failures["severity"] == "critical"].drop_duplicates(ID_COLUMN)
+    fails = catalog.products[ID_COLUMN].isin(critical[ID_COLUMN])
+    require(
+        int(fails.sum()) == len(critical),
+        f"{len(critical) - int(fails.sum())} failures are of no product of this catalog",
+    )
+    judged_by = critical["expectation"].str.cat(critical["column"], sep=" on ")
+    moved = critical.assign(detail=critical["observed"], expectation=judged_by)
+    return SortedCatalog(
+        catalog.products[~fails].reset_index(drop=True),
+        _ordered(pd.concat([catalog.quarantine, moved[list(QUARANTINE_COLUMNS)]])),
     )
 
 
@@ -148,4 +192,9 @@ def _quarantine(set_aside: pd.DataFrame, malformed: pd.DataFrame) -> pd.DataFram
     columns = [ID_COLUMN, "reason", "detail"]
     table = pd.concat([set_aside[columns], named[columns]]).astype("str")
     table[ID_COLUMN] = table[ID_COLUMN].str.slice(0, _SHOWN)
+    return _ordered(table.assign(expectation=table["reason"].map(_RULES)))
+
+
+def _ordered(quarantine: pd.DataFrame) -> pd.DataFrame:
+    table = quarantine[list(QUARANTINE_COLUMNS)].astype("str")
     return table.sort_values([ID_COLUMN, "reason"], kind="stable", ignore_index=True)
