@@ -33,6 +33,7 @@ def test_tasks_pass_receipts_and_nothing_else(platform: Platform) -> None:
 def test_the_release_is_whole_and_names_where_it_came_from(platform: Platform) -> None:
     release = verify_release(platform.settings.releases_dir / str(platform.live))
     assert {verdict.suite for verdict in release.verdicts} == {
+        "product_rows",
         "delivery",
         "products",
         "model",

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
-from flow.nights import NIGHT, Platform
+from flow.nights import NIGHT
 from recsys.artifacts.catalog import MeasuredCatalog, ValidatedCatalog
 from recsys.catalog import draw_catalog, planted_faults
 from recsys.settings import Settings, load_settings
@@ -129,15 +129,17 @@ def test_only_new_pictures_are_measured_again(settings: Settings, delivery: Path
 
 
 def test_the_command_line_lists_draws_and_refuses(
-    platform: Platform, recsys: Any, tmp_path: Path
+    settings: Settings, recsys: Any, tmp_path: Path
 ) -> None:
+    validate(settings)
     (corrupt, *_) = planted_faults(PRODUCTS_DRAWN).costly
-    listed = recsys("quarantine", "list")
+    state = settings.state_dir
+    listed = recsys("quarantine", "list", state_dir=state)
     assert listed.returncode == 0, listed.stderr
     assert corrupt in listed.stdout
     sheet = tmp_path / "sheet.png"
-    assert recsys("quarantine", "sheet", str(sheet)).returncode == 0
+    assert recsys("quarantine", "sheet", str(sheet), state_dir=state).returncode == 0
     assert sheet.stat().st_size > 1_000
-    refused = recsys("quarantine", "release", corrupt, "--note", "please")
+    refused = recsys("quarantine", "release", corrupt, "--note", "please", state_dir=state)
     assert refused.returncode == 2
     assert "cannot be released by hand" in refused.stderr

@@ -47,7 +47,8 @@ class MeasuredCatalog(Artifact):
     The commit holds ``/measures.parquet`` (one row a picture), ``/products.parquet`` (the
     sound products), ``/quarantine.parquet`` (those set aside, and why) and
     ``/delivery.parquet`` (one row of figures). ``fresh_pictures`` were decoded tonight; the
-    others had been measured before.
+    others had been measured before. ``verdicts`` are of the row suite, over the products
+    that stay; it has none when no product was sound.
     """
 
     kind: ClassVar[str] = "measured_catalog"
@@ -57,9 +58,16 @@ class MeasuredCatalog(Artifact):
     quarantined: int
     pictures: int
     fresh_pictures: int
+    verdicts: tuple[Verdict, ...]
 
     def __post_init__(self) -> None:
         require(names.parse_ref(self.catalog)[0] == names.CATALOG, "not a catalog commit")
+        for verdict in self.verdicts:
+            require_passed(verdict)
+
+    @classmethod
+    def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "verdicts": tuple(revive_verdict(item) for item in fields["verdicts"])}
 
 
 @dataclass(frozen=True)

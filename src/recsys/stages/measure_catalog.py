@@ -7,7 +7,7 @@ import pandas as pd
 from recsys import gates, names, quarantine, validation
 from recsys.artifacts.catalog import CatalogSnapshot, MeasuredCatalog
 from recsys.artifacts.receipt import Receipt
-from recsys.quarantine import Overrides
+from recsys.artifacts.verdict import Verdict
 from recsys.stages import frames
 from recsys.stages.night import Night
 from recsys.stages.overrides import current_overrides
@@ -42,9 +42,14 @@ def run(night: Night) -> Receipt:
     rows = validation.parse_rows(night.read(snapshot.ref, "/styles.csv"))
     measures, fresh = _measure(night, snapshot.ref, _known(task))
     catalog = validation.sort_out(rows, measures)
+    verdicts: tuple[Verdict, ...] = ()
     if len(catalog.products) > 0:
-        failures = _row_failures(night, snapshot.ref, catalog, measures, overrides.artifact)
-        catalog = validation.apply_row_failures(catalog, failures)
+        sifted = _sift(night, snapshot.ref, catalog, measures)
+        pictures = catalog.products.set_index("id")["sha256_bytes"]
+        catalog = validation.apply_row_failures(
+            catalog, quarantine.without_released(sifted.failures, pictures, overrides.artifact)
+        )
+        verdicts = (sifted.verdict,)
     ledger = quarantine.update_ledger(
         None if before is None else frames.read_frame(night, before.ref, frames.QUARANTINE),
         catalog.quarantine,
@@ -57,10 +62,11 @@ def run(night: Night) -> Receipt:
             quarantined=len(ledger),
             pictures=len(measures),
             fresh_pictures=fresh,
+            verdicts=verdicts,
         ),
         [
             (frames.MEASURES, frames.to_parquet(measures)),
-            (frames.PRODUCTS, frames.to_parquet(catalog.products)),
+            (frames.PRODUCTS, frames.to_parquet(_with_hash(catalog.products, measures))),
             (frames.QUARANTINE, frames.to_parquet(ledger)),
             (
                 frames.DELIVERY,
@@ -68,6 +74,12 @@ def run(night: Night) -> Receipt:
             ),
         ],
     )
+
+
+def _with_hash(products: pd.DataFrame, measures: pd.DataFrame) -> pd.DataFrame:
+    """Products with the perceptual hash of their picture, which near duplicates share."""
+    hash_of = dict(zip(measures["path"], measures["phash"], strict=True))
+    return products.assign(phash=products["image"].map(hash_of))
 
 
 def _known(task: Task) -> pd.DataFrame:
@@ -98,15 +110,11 @@ def _measure(night: Night, ref: str, known: pd.DataFrame) -> tuple[pd.DataFrame,
         return validation.measure_changed(files, night.image_limits, known, on_progress=advance)
 
 
-def _row_failures(
-    night: Night,
-    ref: str,
-    catalog: validation.SortedCatalog,
-    measures: pd.DataFrame,
-    overrides: Overrides,
-) -> pd.DataFrame:
-    """What the row suite says against single products, less what a person let through."""
-    sifted = gates.sift(
+def _sift(
+    night: Night, ref: str, catalog: validation.SortedCatalog, measures: pd.DataFrame
+) -> gates.Sifted:
+    """What the row suite says against single products."""
+    return gates.sift(
         names.SUITE_PRODUCT_ROWS,
         validation.candidates_table(catalog, measures),
         id_column="id",
@@ -115,5 +123,3 @@ def _row_failures(
         docs_dir=night.settings.data_docs_dir,
         night=night.date,
     )
-    pictures = catalog.products.set_index("id")["sha256_bytes"]
-    return quarantine.without_released(sifted.failures, pictures, overrides)

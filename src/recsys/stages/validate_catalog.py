@@ -49,7 +49,10 @@ def run(night: Night) -> Receipt:
         return receipt
     tonight = _Tables.of(night, measured)
     earlier = None if before is None else _earlier(night, before)
-    verdicts = tuple(_verdicts(night, measured.ref, tonight, earlier))
+    verdicts = (
+        *measured.artifact.verdicts,
+        *_verdicts(night, measured.ref, tonight, earlier),
+    )
     kept = _kept(night, tonight, None if earlier is None else earlier.products)
     products = _together(tonight.products, kept)
     changes = _changes(products, None if earlier is None else earlier.products)

@@ -10,9 +10,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import PurePosixPath
+from posixpath import basename, splitext
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from recsys.artifacts.base import require
@@ -143,13 +144,14 @@ def measure_changed(
     said = pd.DataFrame(
         [(path, digest) for path, digest, _ in files], columns=["path", "sha256_bytes"], dtype="str"
     )
-    unchanged = said["sha256_bytes"].isin(known["sha256_bytes"])
+    there = set(known["sha256_bytes"])  # faster than pandas' own look-up
+    unchanged = [digest in there for _, digest, _ in files]
     fresh = [file for file, skip in zip(files, unchanged, strict=True) if not skip]
-    if on_progress is not None and unchanged.any():
-        on_progress(int(unchanged.sum()))
+    if on_progress is not None and any(unchanged):
+        on_progress(sum(unchanged))
     measured = measure_images(((path, read()) for path, _, read in fresh), limits, on_progress)
     _require_as_said(measured, said)
-    copied = _copied(said[unchanged], known)
+    copied = _copied(said[np.array(unchanged, bool)], known)
     return _table(pd.concat([copied, measured])), len(fresh)
 
 
@@ -157,7 +159,12 @@ def _copied(files: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """The known rows of these (path, sha256_bytes), under their paths and ids."""
     figures = known.drop(columns=["path", "id"]).drop_duplicates("sha256_bytes")
     rows = files.merge(figures, on="sha256_bytes", how="left", validate="many_to_one")
-    return rows.assign(id=[PurePosixPath(path).stem for path in rows["path"]])
+    return rows.assign(id=[_stem(path) for path in rows["path"].tolist()])
+
+
+def _stem(path: str) -> str:
+    """The file's name without its suffix."""
+    return splitext(basename(path))[0]
 
 
 def _require_as_said(measured: pd.DataFrame, said: pd.DataFrame) -> None:
@@ -250,7 +257,7 @@ def _put_figures(handful: list[tuple[_Row, Any]]) -> None:
 def _of_bytes(path: str, data: bytes) -> _Row:
     return {
         "path": path,
-        "id": PurePosixPath(path).stem,
+        "id": _stem(path),
         "decodes": False,
         "error": "",
         "format": sniff(data) or "",
