@@ -11,6 +11,8 @@ If you are paged:
 - `approve_model` fails: the gate refused the model. The message names the floor it fell
   below, or by how much it lost to the champion. The champion still serves. A catalog that
   changed much is the usual cause: compare the last two runs in MLflow.
+- `check_labels` fails: more labels look wrong than a model should learn from
+  (`recsys labels` shows which of the last accepted night); the champion stays.
 - An unchanged catalog costs seconds here: every task finds its earlier commit.
 """
 
@@ -51,10 +53,16 @@ with DAG(
         receipts={"train_model": train.output},
         doc_md="Retrieval figures on the test products.",
     )
+    labels = StageOperator(
+        task_id="check_labels",
+        stage="check_labels",
+        receipts={"evaluate_model": evaluate.output},
+        doc_md="Labels that are probably wrong, ranked; the suite `labels` judges their share.",
+    )
     approve = StageOperator(
         task_id="approve_model",
         stage="approve_model",
-        receipts={"evaluate_model": evaluate.output},
+        receipts={"evaluate_model": evaluate.output, "check_labels": labels.output},
         outlets=[Asset(names.ASSET_CHAMPION_MODEL)],
         doc_md="The suite `model` judges; aliases `champion` and `challenger` in MLflow.",
     )

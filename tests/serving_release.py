@@ -101,7 +101,9 @@ def parts(folder: Path, seed: int = 0) -> dict[str, Any]:
     index_room.save(index_room.build(found, "Flat", 1, 0), folder / "index.faiss")
     rows, dimension = found.shape
     model_digest = sha256_file(EMBEDDER)
-    model = ApprovedModel(ref("models"), model_digest, dimension, WIDTH, HEIGHT, "1", verdict())
+    model = ApprovedModel(
+        ref("models"), model_digest, dimension, WIDTH, HEIGHT, "1", verdict(), verdict()
+    )
     embeddings = EmbeddingSet(
         ref("champions"),
         ref("validated"),

@@ -46,7 +46,12 @@ class Settings(BaseSettings):
     )
 
     # The drawn sample
-    drawn_products: int = Field(720, ge=24, le=100_000, description="Products in the drawn sample.")
+    drawn_products: int = Field(
+        720,
+        ge=24,
+        le=100_000,
+        description="Products in the drawn sample; a few hundred are too few for the model gate.",
+    )
     drawn_seed: int = Field(7, ge=0, description="Seed of the drawn sample.")
 
     # The night
@@ -65,6 +70,13 @@ class Settings(BaseSettings):
     )
     quarantined_products: Literal["keep", "delist"] = Field(
         "keep", description="A live product in quarantine: keep yesterday's picture, or delist it."
+    )
+
+    duplicate_hash_distance: int = Field(
+        4, ge=0, le=32, description="Most bits in which near duplicates' hashes differ, of 64."
+    )
+    duplicate_cosine: float = Field(
+        0.999, ge=0, le=1, description="Least likeness of near duplicates' thumbnails (cosine)."
     )
 
     # Images: what the model sees

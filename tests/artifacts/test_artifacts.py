@@ -23,7 +23,9 @@ REFUSED = replace(PASSED, failures=(CRITICAL,))
 
 
 def approved(verdict: Verdict = PASSED) -> ApprovedModel:
-    return ApprovedModel(names.commit_ref(names.MODELS, COMMIT), DIGEST, 8, 60, 80, "1", verdict)
+    return ApprovedModel(
+        names.commit_ref(names.MODELS, COMMIT), DIGEST, 8, 60, 80, "1", verdict, PASSED
+    )
 
 
 def searchable(verdict: Verdict = PASSED) -> SearchIndex:
@@ -33,7 +35,8 @@ def searchable(verdict: Verdict = PASSED) -> SearchIndex:
 
 
 def validated(verdict: Verdict = PASSED) -> ValidatedCatalog:
-    return ValidatedCatalog(names.commit_ref(names.CATALOG, COMMIT), 9, 1, (verdict,))
+    catalog, measured = (names.commit_ref(repo, COMMIT) for repo in (names.CATALOG, names.MEASURED))
+    return ValidatedCatalog(catalog, measured, 9, 0, 1, {"added": 9}, (verdict,))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_the_json_form_is_golden() -> None:
 
 def test_a_split_with_an_empty_side_is_refused() -> None:
     with pytest.raises(ArtifactInvalid, match="empty"):
-        CatalogSplit(names.commit_ref(names.VALIDATED, COMMIT), 8, 1, 0)
+        CatalogSplit(names.commit_ref(names.VALIDATED, COMMIT), 8, 1, 0, 0, 0, 0)
 
 
 def test_a_commit_of_another_repo_is_refused() -> None:

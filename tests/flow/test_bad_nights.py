@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from flow.nights import Platform, run_night
@@ -58,6 +59,18 @@ def test_half_the_images_corrupt_is_refused(undisturbed: Platform, delivery: Pat
     for image in sorted((delivery / "images").iterdir())[::_EVERY]:
         image.write_bytes(image.read_bytes()[:200])
     assert refused_by(undisturbed.with_settings(catalog=str(delivery))) == "delivery"
+
+
+def test_labels_that_pictures_and_titles_contradict_are_refused(
+    undisturbed: Platform, delivery: Path
+) -> None:
+    path = delivery / "styles.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    wrong = table.index[table["articleType"] != ""][::3]
+    table.loc[wrong, "articleType"] = table.loc[wrong, "articleType"].to_numpy()[::-1]
+    table.to_csv(path, index=False)
+    settings = undisturbed.with_settings(catalog=str(delivery), epochs=1)
+    assert refused_by(settings) == "labels"
 
 
 def test_a_model_below_its_floor_is_refused_and_the_champion_stays(undisturbed: Platform) -> None:

@@ -36,6 +36,7 @@ def test_the_release_is_whole_and_names_where_it_came_from(platform: Platform) -
         "product_rows",
         "delivery",
         "products",
+        "labels",
         "model",
         "index",
     }

@@ -105,10 +105,13 @@ class ValidatedCatalog(Artifact):
 
 @dataclass(frozen=True)
 class CatalogSplit(Artifact):
-    """Which side every image is on; once given, a side never changes.
+    """Which side every image is on; duplicates stand on one side.
 
-    The commit holds ``/split.parquet``: ``pixels_sha256`` (unique) and ``side`` (train,
-    validation or test). Counts are of distinct images.
+    The commit holds ``/split.parquet`` (``pixels_sha256``, unique, and ``side``: train,
+    validation, test, or retired when a link found later joined two sides),
+    ``/groups.parquet`` (id and its group of duplicates) and ``/duplicates.parquet`` (one
+    row a group of two products or more). Sides are counted in distinct images;
+    ``conflicting_groups`` show one picture under several article types.
     """
 
     kind: ClassVar[str] = "catalog_split"
@@ -117,7 +120,34 @@ class CatalogSplit(Artifact):
     train: int
     validation: int
     test: int
+    retired: int
+    duplicate_groups: int
+    conflicting_groups: int
 
     def __post_init__(self) -> None:
         require(names.parse_ref(self.validated)[0] == names.VALIDATED, "not a validated commit")
         require(min(self.train, self.validation, self.test) > 0, "a side of the split is empty")
+
+
+@dataclass(frozen=True)
+class LabelReport(Artifact):
+    """Which labels are probably wrong.
+
+    The commit holds ``/label_issues.parquet``: id, name, given and suggested label,
+    ``self_confidence`` (of the given one, lower is worse) and rank, the worst first.
+    """
+
+    kind: ClassVar[str] = "label_report"
+
+    model: str
+    issues: int
+    overall_noise_share: float
+    verdict: Verdict
+
+    def __post_init__(self) -> None:
+        require(names.parse_ref(self.model)[0] == names.MODELS, "not a model commit")
+        require_passed(self.verdict)
+
+    @classmethod
+    def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "verdict": revive_verdict(fields["verdict"])}

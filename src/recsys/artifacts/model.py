@@ -78,10 +78,12 @@ class ApprovedModel(Artifact):
     image_height: int
     registry_version: str
     verdict: Verdict
+    label_verdict: Verdict
 
     def __post_init__(self) -> None:
         require(names.parse_ref(self.model)[0] == names.MODELS, "not a model commit")
         require_passed(self.verdict)
+        require_passed(self.label_verdict)
 
     @property
     def version(self) -> str:
@@ -90,4 +92,5 @@ class ApprovedModel(Artifact):
 
     @classmethod
     def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        return {**fields, "verdict": revive_verdict(fields["verdict"])}
+        verdicts = {name: revive_verdict(fields[name]) for name in ("verdict", "label_verdict")}
+        return {**fields, **verdicts}

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from recsys.cli import nightly, quarantine, releases, services, similar
+from recsys.cli import labels, nightly, quarantine, releases, services, similar
 from recsys.errors import RecsysError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(nightly.nightly)
 app.command()(similar.similar)
 app.command()(releases.releases)
 app.add_typer(quarantine.app)
+app.command()(labels.labels)
 app.command()(services.up)
 app.command()(services.down)
 app.command()(services.status)

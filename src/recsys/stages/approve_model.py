@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recsys import evaluation, names
+from recsys.artifacts.catalog import LabelReport
 from recsys.artifacts.model import ApprovedModel, ModelReport, TrainedModel
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.verdict import Verdict
@@ -16,11 +17,12 @@ from recsys.stages.vectors import model_bytes
 def run(night: Night) -> Receipt:
     """Commit the approval of tonight's model, or refuse it and keep the champion."""
     report = night.result_of("evaluate_model", ModelReport)
+    labels = night.result_of("check_labels", LabelReport)
     model = night.open(report.artifact.model, TrainedModel)
     task = Task(
         night,
         "approve_model",
-        [model.ref, report.ref],
+        [model.ref, report.ref, labels.ref],
         suite_digest(night, names.SUITE_MODEL),
         rooms=("gates", "evaluation"),
     )
@@ -37,6 +39,7 @@ def run(night: Night) -> Receipt:
         image_height=model.artifact.image_height,
         registry_version=version,
         verdict=verdict,
+        label_verdict=labels.artifact.verdict,
     )
     return task.publish(approved)
 

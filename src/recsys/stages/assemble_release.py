@@ -50,6 +50,7 @@ def run(night: Night) -> Receipt:
             },
             verdicts=(
                 *validated.artifact.verdicts,
+                champion.artifact.label_verdict,
                 champion.artifact.verdict,
                 search.artifact.verdict,
             ),

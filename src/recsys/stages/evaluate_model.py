@@ -16,6 +16,7 @@ from recsys.artifacts.receipt import Receipt
 from recsys.stages import frames
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
+from recsys.stages.split_catalog import groups_of
 from recsys.stages.task import Task, scratch_folder
 from recsys.stages.train_model import MODEL_FILES, sides_of
 from recsys.stages.vectors import vectors_of
@@ -67,6 +68,7 @@ class _Questions:
     validated: Opened[ValidatedCatalog]
     products: pd.DataFrame
     rows: npt.NDArray[np.int64]
+    groups: list[str]
 
     @classmethod
     def of(cls, night: Night, model: Opened[TrainedModel]) -> Self:
@@ -74,7 +76,7 @@ class _Questions:
         split = night.open(model.artifact.split, CatalogSplit)
         products = products_of(night, validated)
         sides = np.asarray(sides_of(night, split, products))
-        return cls(validated, products, np.flatnonzero(sides == "test"))
+        return cls(validated, products, np.flatnonzero(sides == "test"), groups_of(night, split))
 
     def put_to(self, night: Night, model: str, model_digest: str) -> evaluation.RetrievalFigures:
         """Held-out products against the whole rest of the catalog, by one model."""
@@ -83,7 +85,7 @@ class _Questions:
             vectors,
             self.products[LABEL_COLUMN].tolist(),
             self.rows,
-            groups=self.products["sha256_pixels"].tolist(),
+            groups=self.groups,
         )
 
 

@@ -14,6 +14,9 @@ CHANGES = "/changes.parquet"
 MEASURES = "/measures.parquet"
 QUARANTINE = "/quarantine.parquet"
 SPLIT = "/split.parquet"
+GROUPS = "/groups.parquet"
+DUPLICATES = "/duplicates.parquet"
+LABEL_ISSUES = "/label_issues.parquet"
 PER_CLASS = "/per_class.parquet"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recsys.validation.duplicates import DuplicateGroups, find_duplicates, thumbnails
 from recsys.validation.measures import measure_changed, measure_images
 from recsys.validation.rows import ParsedRows, parse_rows
 from recsys.validation.sorting import SortedCatalog, apply_row_failures, sort_out
@@ -13,15 +14,18 @@ from recsys.validation.tables import (
 )
 
 __all__ = [
+    "DuplicateGroups",
     "ParsedRows",
     "SortedCatalog",
     "apply_row_failures",
     "candidates_table",
     "delivery_table",
     "drift_table",
+    "find_duplicates",
     "measure_changed",
     "measure_images",
     "parse_rows",
     "products_table",
     "sort_out",
+    "thumbnails",
 ]
