@@ -1,5 +1,6 @@
 """The five DAGs, run by Airflow, from the delivery to a REST answer."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 from flow.nights import DAGS, Platform, run_night
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import verify_release
+from recsys.catalog import planted_faults
 from recsys.stages import STAGES
 
 
@@ -125,3 +127,16 @@ def test_releases_and_status_report_the_live_release(platform: Platform, recsys:
         done = recsys(command, "--json")
         assert done.returncode == 0, done.stderr
         assert str(platform.live) in done.stdout
+
+
+@pytest.mark.parametrize("command", ["labels", "duplicates"])
+def test_what_the_night_found_in_the_catalog_can_be_listed(recsys: Any, command: str) -> None:
+    done = recsys(command, "--json")
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+
+
+def test_the_drawn_duplicates_are_found(platform: Platform, recsys: Any) -> None:
+    pair = planted_faults(platform.settings.drawn_products).duplicates
+    groups = json.loads(recsys("duplicates", "--json").stdout)
+    assert " ".join(sorted(pair)) in [group["products"] for group in groups]

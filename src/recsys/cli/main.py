@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from recsys.cli import labels, nightly, quarantine, releases, services, similar
+from recsys.cli import duplicates, labels, nightly, quarantine, releases, services, similar
 from recsys.errors import RecsysError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(similar.similar)
 app.command()(releases.releases)
 app.add_typer(quarantine.app)
 app.command()(labels.labels)
+app.command()(duplicates.duplicates)
 app.command()(services.up)
 app.command()(services.down)
 app.command()(services.status)
