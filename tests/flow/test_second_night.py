@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flow.nights import Platform, run_night
+from recsys.artifacts.catalog import ValidatedCatalog
+from recsys.artifacts.model import ApprovedModel, TrainedModel
 from recsys.artifacts.products import ProductTable
 from recsys.release import history
+from recsys.stages.night import Night
+from recsys.stages.vectors import vectors_of
 
 
 @contextmanager
@@ -51,3 +55,17 @@ def test_a_new_index_goes_live_without_a_failed_or_mixed_answer(platform: Platfo
 
     run_night(platform.settings)
     assert platform.live == before  # the same inputs make the same release again
+
+
+def test_vectors_of_a_model_trained_on_another_size_can_still_be_made(platform: Platform) -> None:
+    # The champion must be measurable after the settings ask for larger pictures.
+    settings = platform.with_settings(image_width=72, image_height=96)
+    night = Night(settings, "2026-01-02")
+    champion = night.newest("approve_model", ApprovedModel)
+    assert champion is not None
+    model = night.open(champion.artifact.model, TrainedModel)
+    validated = night.open(model.artifact.validated, ValidatedCatalog)
+    for old in settings.scratch_dir.glob("vectors-*.npy"):
+        old.unlink()
+    vectors = vectors_of(night, validated, model.ref, model.artifact.model_digest)
+    assert vectors.shape == (validated.artifact.products, model.artifact.dimension)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from recsys import images, names
 from recsys.artifacts.catalog import ValidatedCatalog
-from recsys.artifacts.release import MANIFEST, Release
+from recsys.artifacts.release import read_manifest
 from recsys.cli.console import Json, console, print_json
 from recsys.errors import OutsideFailed, ProductUnknown, QueryRejected, ServiceUnavailable
 from recsys.settings import Settings, load_settings
@@ -145,8 +145,7 @@ class _Pictures:
 
     def __init__(self, settings: Settings, release_id: str) -> None:
         self._night = Night(settings, "0001-01-01")
-        manifest = (settings.releases_dir / release_id / MANIFEST).read_bytes()
-        ref = Release.from_json(manifest).inputs[names.VALIDATED]
+        ref = read_manifest(settings.releases_dir / release_id).inputs[names.VALIDATED]
         self._validated = self._night.open(ref, ValidatedCatalog)
         products: pd.DataFrame = read_frame(self._night, ref, PRODUCTS)
         places = zip(products["image"], products["kept"], strict=True)

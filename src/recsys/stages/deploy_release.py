@@ -91,9 +91,10 @@ def _take_back(
     night: Night, target: deploy.LocalSeldon, refused: str, previous: str | None, why: str
 ) -> None:
     releases_dir = night.settings.releases_dir
+    # First, so that it is known even when the service cannot follow back.
+    record_event(releases_dir, event="refused", release=refused, previous=previous, why=why)
     if read_live(releases_dir) == refused:
         if previous is None:
             clear_live(releases_dir)
         else:
             target.roll_back(previous)
-    record_event(releases_dir, event="refused", release=refused, previous=previous, why=why)

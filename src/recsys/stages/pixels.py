@@ -25,26 +25,35 @@ def products_of(night: Night, validated: Opened[ValidatedCatalog]) -> pd.DataFra
 
 
 def pixels_of(
-    night: Night, validated: Opened[ValidatedCatalog], products: pd.DataFrame
+    night: Night,
+    validated: Opened[ValidatedCatalog],
+    products: pd.DataFrame,
+    size: tuple[int, int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """[n_products, height, width, 3] uint8, mapped from the scratch folder.
 
-    Decoded by the first stage that asks; the pixels of other catalogs are dropped then.
+    ``size`` is (width, height), by default that of the settings; a model that was trained
+    on another size says its own. Decoded by the first stage that asks; other pixels in the
+    folder are dropped then.
     """
-    width, height = night.settings.image_width, night.settings.image_height
+    width, height = size or (night.settings.image_width, night.settings.image_height)
     commit = names.parse_ref(validated.ref)[1]
     path = night.settings.scratch_dir / f"pixels-{commit}-{width}x{height}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         for other in path.parent.glob("pixels-*.npy"):
             other.unlink(missing_ok=True)
-        _decode(night, validated, products, path)
+        _decode(night, validated, products, path, (width, height))
     pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return pixels
 
 
 def _decode(
-    night: Night, validated: Opened[ValidatedCatalog], products: pd.DataFrame, path: Path
+    night: Night,
+    validated: Opened[ValidatedCatalog],
+    products: pd.DataFrame,
+    path: Path,
+    size: tuple[int, int],
 ) -> None:
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix="decode-") as folder,
@@ -55,8 +64,7 @@ def _decode(
             _contents(night, validated, products),
             len(products),
             part,
-            night.settings.image_width,
-            night.settings.image_height,
+            *size,
             night.image_limits,
             on_progress=advance,
         )

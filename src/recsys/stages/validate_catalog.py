@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -75,20 +76,14 @@ def run(night: Night) -> Receipt:
     )
 
 
+@dataclass(frozen=True)
 class _Tables:
-    """The tables of one measured catalog; products may be those of the validated one."""
+    """The tables of one measured catalog, in the order of their files in `of`."""
 
-    def __init__(
-        self,
-        products: pd.DataFrame,
-        measures: pd.DataFrame,
-        quarantined: pd.DataFrame,
-        delivery: pd.DataFrame,
-    ) -> None:
-        self.products = products
-        self.measures = measures
-        self.quarantine = quarantined
-        self.delivery = delivery
+    products: pd.DataFrame
+    measures: pd.DataFrame
+    quarantine: pd.DataFrame
+    delivery: pd.DataFrame
 
     @classmethod
     def of(cls, night: Night, measured: Opened[MeasuredCatalog]) -> _Tables:
@@ -97,9 +92,9 @@ class _Tables:
 
 
 def _earlier(night: Night, before: Opened[ValidatedCatalog]) -> _Tables:
+    """The last accepted night: what it measured, and the products that it let go on."""
     measured = _Tables.of(night, night.open(before.artifact.measured, MeasuredCatalog))
-    measured.products = frames.read_frame(night, before.ref, frames.PRODUCTS)
-    return measured
+    return replace(measured, products=frames.read_frame(night, before.ref, frames.PRODUCTS))
 
 
 def _verdicts(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from recsys import embedding, names
 from recsys.artifacts.catalog import ValidatedCatalog
 from recsys.artifacts.digests import sha256_bytes
+from recsys.artifacts.model import TrainedModel
 from recsys.errors import ArtifactInvalid
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
@@ -50,7 +51,9 @@ def vectors_file(
 def _embed(
     night: Night, validated: Opened[ValidatedCatalog], model: str, digest: str, path: Path
 ) -> None:
-    pixels = pixels_of(night, validated, products_of(night, validated))
+    trained = night.open(model, TrainedModel).artifact
+    size = (trained.image_width, trained.image_height)
+    pixels = pixels_of(night, validated, products_of(night, validated), size)
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix="embed-") as folder,
         night.progress("embedding products", len(pixels)) as advance,
