@@ -38,6 +38,7 @@ from recsys.labels import (
     label_table,
 )
 from recsys.provenance import DataStore, open_store
+from recsys.settings import load_settings
 
 _LEAST_OF_A_TYPE = 50
 _Rows = npt.NDArray[np.int64]
@@ -189,7 +190,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="of a model trained on the planted labels")
     parser.add_argument("--keep", type=Path, default=Path("noisy-vectors.npy"))
     chosen = parser.parse_args()
-    store = open_store("embedded", chosen.state / "store")
+    store = open_store(load_settings(state_dir=chosen.state))
     products = _frame(store, names.VALIDATED, "/products.parquet")
     labels = products[LABEL_COLUMN].tolist()
     vectors = np.load(_only(chosen.state / "scratch", "vectors-*.npy"))

@@ -20,6 +20,7 @@ outside failed.
         ├── DeployFailed             a release did not go live; the previous one still is
         └── StoreError               data provenance
             ├── RepoNotFound, CommitNotFound, FileMissing
+            │                     └── ContentRemoved   purged or collected; lineage stays
             ├── CommitClosed, BranchBusy
             ├── InvalidInputs, InvalidPath, InvalidName
             ├── StoreUnavailable
@@ -116,6 +117,10 @@ class CommitNotFound(StoreError):
 
 class FileMissing(StoreError):
     """No such file in the commit."""
+
+
+class ContentRemoved(FileMissing):
+    """A file whose bytes were purged or collected; the commit and its lineage are still there."""
 
 
 class CommitClosed(StoreError):

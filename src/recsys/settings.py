@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -117,7 +117,31 @@ class Settings(BaseSettings):
     start_timeout_seconds: float = Field(300, gt=0, description="Longest start of a service.")
 
     # Provenance
-    provenance: Literal["embedded"] = Field("embedded", description="Which data store.")
+    provenance: Literal["embedded", "pachyderm"] = Field(
+        "embedded", description="Which data store: our own under state_dir, or a Pachyderm server."
+    )
+    pachd_address: str = Field(
+        "", description="Pachyderm: grpc://host:port, or grpcs://host:port with TLS."
+    )
+    pachd_token: SecretStr = Field(SecretStr(""), description="Pachyderm: the auth token, if any.")
+    pachd_root_certs: Path | None = Field(
+        None, description="Pachyderm: PEM file of certificates to trust, or the system's."
+    )
+    pachd_project: str = Field("default", description="Pachyderm: the project of our repos.")
+    pachd_connection: str = Field(
+        "", description="Airflow connection that holds Pachyderm's address and token instead."
+    )
+    keep_nights: int = Field(
+        90, ge=1, description="Nights whose content `recsys store gc` keeps; lineage always stays."
+    )
+    keep_releases: int = Field(
+        10, ge=2, description="Newest releases that `recsys store gc` keeps deployable."
+    )
+
+    # Lineage for others
+    openlineage_url: str = Field(
+        "", description="Where Airflow sends OpenLineage events; empty: nowhere."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -156,6 +180,10 @@ class Settings(BaseSettings):
             raise ValueError(f"default_k {self.default_k} is above max_k {self.max_k}")
         if self.test_share + self.validation_share >= 0.8:
             raise ValueError("test_share and validation_share leave too little to train on")
+        if self.provenance == "pachyderm" and not (self.pachd_address or self.pachd_connection):
+            raise ValueError(
+                "provenance is pachyderm, but neither pachd_address nor pachd_connection is set"
+            )
         ports = [self.airflow_port, self.mlflow_port, self.seldon_port]
         if len(set(ports)) != len(ports):
             raise ValueError(f"two services share a port: {sorted(ports)}")

@@ -25,9 +25,10 @@ from recsys.errors import (
     RepoNotFound,
 )
 from recsys.provenance import Change, DataStore, Writer, open_store
+from recsys.settings import load_settings
 
 ADAPTERS: dict[str, Callable[[Path], DataStore]] = {
-    "embedded": lambda folder: open_store("embedded", folder / "store"),
+    "embedded": lambda folder: open_store(load_settings(state_dir=folder)),
 }
 NO_COMMIT = "0" * 32
 LARGE = bytes(range(256)) * 1200  # 300 KB: above what the embedded store packs

@@ -5,26 +5,42 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from recsys.errors import StoreUnavailable
-from recsys.provenance.port import Change, CommitInfo, DataStore, FileInfo, Writer
+from recsys.provenance.port import (
+    Change,
+    CommitInfo,
+    Damage,
+    DataStore,
+    FileInfo,
+    Purged,
+    Writer,
+)
+from recsys.settings import Settings
 
-__all__ = ["Change", "CommitInfo", "DataStore", "FileInfo", "Writer", "open_store"]
+__all__ = [
+    "Change",
+    "CommitInfo",
+    "Damage",
+    "DataStore",
+    "FileInfo",
+    "Purged",
+    "Writer",
+    "open_store",
+]
 
 
-def open_store(kind: str, root: Path) -> DataStore:
-    """Open the data store of this kind; "embedded" keeps everything under ``root``.
+def open_store(settings: Settings) -> DataStore:
+    """Open the data store that the settings name; the embedded one is made when it is not there.
 
     Raises
     ------
     StoreUnavailable
-        No such kind, or the store cannot be opened or created, or is of a newer format.
+        The store cannot be reached, opened or created, or is of a newer format.
     StoreDamaged
         What is there is not, or no longer, a whole store.
     """
-    if kind == "embedded":
-        from recsys.provenance.embedded import EmbeddedStore  # loaded only when asked for
+    if settings.provenance == "pachyderm":
+        raise StoreUnavailable("the Pachyderm adapter is not built yet")
+    from recsys.provenance.embedded import EmbeddedStore  # loaded only when asked for
 
-        return EmbeddedStore(root)
-    raise StoreUnavailable(f"no data store of kind {kind!r}; allowed: embedded")
+    return EmbeddedStore(settings.store_dir)

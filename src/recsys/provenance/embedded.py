@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -36,24 +35,11 @@ from recsys.provenance.catalogue import (
 )
 from recsys.provenance.locks import FileLock
 from recsys.provenance.packs import FOLDERS, PackReader, PackWriter, disk_errors, sweep
-from recsys.provenance.port import Change, CommitInfo, FileInfo, Writer
+from recsys.provenance.port import Change, CommitInfo, Damage, FileInfo, Purged, Writer
 from recsys.provenance.writer import Draft, EmbeddedWriter
 
 _MANIFESTS_KEPT = 4
 _AFFECTED_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing that `EmbeddedStore.verify` found wrong.
-
-    ``file`` is relative to the store; ``affected`` names up to three files of commits
-    (``repo@id:/path``) and is empty when the catalogue itself is damaged.
-    """
-
-    file: str
-    problem: str
-    affected: tuple[str, ...] = ()
 
 
 class EmbeddedStore:
@@ -193,6 +179,14 @@ class EmbeddedStore:
     def downstream(self, ref: str) -> Iterator[CommitInfo]:
         """Every commit that was made of this one, directly or not, nearest first."""
         return iter(self._catalogue.downstream(ref))
+
+    def holding(self, repo: str, sha256: str) -> Iterator[tuple[CommitInfo, str]]:
+        """See `DataStore.holding`."""
+        raise NotImplementedError
+
+    def purge(self, files: Iterable[tuple[str, str]], why: str) -> Purged:
+        """See `DataStore.purge`."""
+        raise NotImplementedError
 
     def verify(self) -> list[Damage]:
         """Check the catalogue and re-hash every blob; what is damaged, by file of the store."""

@@ -6,7 +6,7 @@ Shaped after Pachyderm's PFS so that both adapters honour it exactly; one contra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +45,33 @@ class Change:
 
     path: str
     change: Literal["added", "changed", "removed"]
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What `DataStore.purge` did.
+
+    ``commits`` are refs of commits that are gone altogether (an adapter that cannot take a
+    file out of a commit removes the commit, and all that was made of it); ``remains`` says in
+    words what the store could not remove.
+    """
+
+    files: int
+    commits: tuple[str, ...]
+    remains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that `DataStore.verify` found wrong.
+
+    ``file`` is where the store keeps it; ``affected`` names up to three files of commits
+    (``repo@id:/path``) and is empty when more than files is damaged.
+    """
+
+    file: str
+    problem: str
+    affected: tuple[str, ...] = ()
 
 
 class Writer(Protocol):
@@ -113,3 +140,20 @@ class DataStore(Protocol):
 
     def downstream(self, ref: str) -> Iterator[CommitInfo]:
         """Every commit that was made of this one, directly or not, nearest first."""
+
+    def holding(self, repo: str, sha256: str) -> Iterator[tuple[CommitInfo, str]]:
+        """The repo's commits with a file of this SHA-256 (hex), newest first, and its path.
+
+        Files whose content was purged or collected are found too: lineage stays.
+        """
+
+    def purge(self, files: Iterable[tuple[str, str]], why: str) -> Purged:
+        """Remove the content of these files, given as (ref, path), from all history.
+
+        The same content goes wherever else it stands in the store. Opening it afterwards
+        raises `ContentRemoved`, which says ``why``; what is no longer there, or was purged
+        before, is passed over.
+        """
+
+    def verify(self) -> list[Damage]:
+        """Read everything again and compare it with its SHA-256."""

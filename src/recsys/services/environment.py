@@ -12,6 +12,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from recsys.settings import PROJECT_ROOT, Settings
 
 AIRFLOW_USER = "admin"
@@ -47,7 +49,13 @@ def inherited_environment() -> dict[str, str]:
 
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting as its ``RECSYS_…`` variable, so that services see what we see."""
-    return {f"RECSYS_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    values = settings.model_dump(exclude_none=True)
+    return {
+        f"RECSYS_{name.upper()}": value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else str(value)
+        for name, value in values.items()
+    }
 
 
 def serving_environment(settings: Settings) -> dict[str, str]:

@@ -42,6 +42,7 @@ def run_stage(
     night: str,
     receipts: Mapping[str, Receipt] | None = None,
     progress: ProgressBars = no_progress_bars,
+    run: Mapping[str, str] | None = None,
 ) -> Receipt:
     """Run one stage and return the receipt of what it committed, or had committed before.
 
@@ -54,6 +55,8 @@ def run_stage(
     receipts
         Receipts of earlier stages, by stage name; for one that is not here the newest
         commit of its repo is taken.
+    run
+        Who runs it, recorded with the commit: Airflow's DAG, run id, task and try.
 
     Raises
     ------
@@ -65,5 +68,7 @@ def run_stage(
     if name not in STAGES:
         raise SettingsInvalid(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
     stage = import_module(f"recsys.stages.{name}")
-    receipt: Receipt = stage.run(Night(settings, night, dict(receipts or {}), progress))
+    receipt: Receipt = stage.run(
+        Night(settings, night, dict(receipts or {}), progress, dict(run or {}))
+    )
     return receipt

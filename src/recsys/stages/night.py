@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,12 +58,16 @@ class Opened(Generic[A]):
 
 @dataclass(frozen=True)
 class Night:
-    """One night; ``date`` is ``YYYY-MM-DD``."""
+    """One night; ``date`` is ``YYYY-MM-DD``.
+
+    ``run`` says who runs it (Airflow's run id and try, say); it is recorded with every commit.
+    """
 
     settings: Settings
     date: str
     receipts: dict[str, Receipt] = field(default_factory=dict)
     progress: ProgressBars = no_progress_bars
+    run: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", self.date):
@@ -72,7 +76,7 @@ class Night:
     @cached_property
     def store(self) -> DataStore:
         """Data provenance."""
-        return open_store(self.settings.provenance, self.settings.store_dir)
+        return open_store(self.settings)
 
     @cached_property
     def registry(self) -> ModelRegistry:

@@ -111,6 +111,7 @@ class Task:
             "context": dict(self.context),
             "code_digest": self.code,
             "night": self.night.date,
+            "run": dict(self.night.run),
             "code": code_facts(),
             "wall_seconds": round(time.monotonic() - self.started, 3),
             "cpu_seconds": round(time.process_time() - self.cpu_started, 3),
