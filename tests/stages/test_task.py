@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from recsys.artifacts.catalog import CatalogSnapshot
+from recsys.artifacts.model import ApprovedModel
 from recsys.artifacts.receipt import Receipt
 from recsys.errors import ArtifactInvalid, FileMissing, SettingsInvalid
 from recsys.settings import load_settings
 from recsys.stages import run_stage
 from recsys.stages.night import Night
-from recsys.stages.task import Task, code_digest, commit_record
+from recsys.stages.record import commit_record, outcome_of, recorded_settings
+from recsys.stages.task import Task, code_digest
+from serving_release import ref, verdict
 
 SNAPSHOT = CatalogSnapshot("drawn", "b" * 64)
 
@@ -58,7 +61,32 @@ def test_a_commit_records_how_it_was_made(night: Night) -> None:
     assert record["parameters"] == {"seed": 1}
     assert record["night"] == "2026-01-01"
     assert set(record["code"]) >= {"git_commit", "git_dirty", "lock_digest"}
-    assert record["wall_seconds"] >= 0
+    assert record["settings"]["seed"] == night.settings.seed
+    assert set(record["libraries"]) >= {"tensorflow", "faiss-cpu", "great-expectations"}
+    assert set(record["host"]) == {"host", "system", "cpu", "cores", "memory_bytes"}
+    assert min(record["wall_seconds"], record["cpu_seconds"]) >= 0
+
+
+def test_a_commit_records_who_ran_it(night: Night) -> None:
+    run = {"orchestrator": "airflow", "run_id": "scheduled", "try_number": "2"}
+    receipt = snapshot_task(Night(night.settings, night.date, run=run)).publish(SNAPSHOT)
+    assert commit_record(night.store.inspect(receipt.ref).message)["run"] == run
+
+
+def test_no_place_port_or_secret_is_recorded(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path, pachd_token="hush", pachd_address="grpc://h:1")
+    recorded = recorded_settings(settings)
+    assert not {"state_dir", "seldon_port", "pachd_token", "pachd_address"} & set(recorded)
+    assert recorded["epochs"] == settings.epochs
+
+
+def test_gates_and_names_of_an_artefact_are_recorded() -> None:
+    passed = verdict()
+    model = ApprovedModel(ref("models"), "e" * 64, 8, 6, 8, "1", passed, passed)
+    outcome = outcome_of(model)
+    assert outcome["names"] == {"model": f"m-{'e' * 12}"}
+    assert [(gate["suite"], gate["passed"]) for gate in outcome["gates"]] == [("model", True)] * 2
+    assert outcome["gates"][0]["docs"] == passed.docs
 
 
 def test_nothing_is_committed_when_the_work_fails(night: Night) -> None:

@@ -11,7 +11,8 @@ from recsys.artifacts.verdict import Verdict
 from recsys.stages import frames
 from recsys.stages.night import Night
 from recsys.stages.overrides import current_overrides
-from recsys.stages.task import Task, commit_record, suite_digest
+from recsys.stages.record import commit_record
+from recsys.stages.task import Task, suite_digest
 
 _IMAGES = "/images/"
 

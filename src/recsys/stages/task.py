@@ -7,10 +7,6 @@ that was cut short resumes where it stopped and an unchanged catalog costs secon
 
 from __future__ import annotations
 
-import json
-import platform
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +21,15 @@ from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE, Artifact
 from recsys.artifacts.digests import canonical_json, sha256_bytes, sha256_file
 from recsys.artifacts.receipt import Receipt
-from recsys.settings import PROJECT_ROOT
 from recsys.stages.night import REPO_OF_STAGE, Night
+from recsys.stages.record import (
+    code_facts,
+    commit_record,
+    host_facts,
+    library_versions,
+    outcome_of,
+    recorded_settings,
+)
 
 _SOURCE = Path(recsys.__file__).parent
 
@@ -105,27 +108,20 @@ class Task:
         record = {
             "stage": self.stage,
             "key": self.key,
-            "artifact": artifact.kind,
-            "artifact_digest": artifact.digest,
+            **outcome_of(artifact),
             "parameters": dict(self.parameters),
+            "settings": recorded_settings(self.night.settings),
             "context": dict(self.context),
             "code_digest": self.code,
+            "code": code_facts(),
+            "libraries": library_versions(),
+            "host": host_facts(),
             "night": self.night.date,
             "run": dict(self.night.run),
-            "code": code_facts(),
             "wall_seconds": round(time.monotonic() - self.started, 3),
             "cpu_seconds": round(time.process_time() - self.cpu_started, 3),
         }
         return canonical_json(record).decode()
-
-
-def commit_record(message: str) -> dict[str, Any]:
-    """What `Task.publish` wrote into a commit's message; empty for any other message."""
-    try:
-        record = json.loads(message)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 @lru_cache
@@ -138,29 +134,6 @@ def code_digest(places: Sequence[str]) -> str:
         for source in sources:
             parts[str(source.relative_to(_SOURCE))] = sha256_file(source)
     return sha256_bytes(canonical_json(parts))
-
-
-@lru_cache
-def code_facts() -> dict[str, object]:
-    """Git commit and dirty flag, lock digest, Python version and machine."""
-    lock = PROJECT_ROOT / "locks" / "platform.txt"
-    return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
-        "lock_digest": sha256_file(lock) if lock.is_file() else "",
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-
-
-def _git(*arguments: str) -> str:
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    done = subprocess.run(
-        [git, "-C", str(PROJECT_ROOT), *arguments], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
 
 
 def suite_digest(night: Night, *suites: str) -> dict[str, str]:

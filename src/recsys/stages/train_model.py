@@ -14,7 +14,8 @@ from recsys.artifacts.receipt import Receipt
 from recsys.stages import frames
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
-from recsys.stages.task import Task, code_facts, scratch_folder
+from recsys.stages.record import code_facts
+from recsys.stages.task import Task, scratch_folder
 
 MODEL_FILES = ("embedder.tflite", "classifier.keras", "labels.json", "history.json")
 
