@@ -7,13 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 from recsys import monitoring, names
-from recsys.artifacts.live import read_live
 from recsys.artifacts.receipt import Receipt
-from recsys.artifacts.release import Release
 from recsys.artifacts.report import ServiceReport
-from recsys.errors import ReleaseUnknown
+from recsys.stages.find_release import find_live_release
 from recsys.stages.judge import judge
-from recsys.stages.night import Night, Opened
+from recsys.stages.night import Night
 from recsys.stages.task import Task, suite_digest
 
 _WINDOW = timedelta(hours=1)
@@ -21,7 +19,7 @@ _WINDOW = timedelta(hours=1)
 
 def run(night: Night) -> Receipt:
     """Commit the figures of the last hour, or refuse them: then somebody must look."""
-    live = _live_release(night)
+    live = find_live_release(night)
     until = datetime.now(UTC)
     since = until - _WINDOW
     figures = monitoring.service_figures(
@@ -33,14 +31,3 @@ def run(night: Night) -> Receipt:
     return task.publish(
         ServiceReport(live.ref, since.isoformat(), until.isoformat(), figures, verdict)
     )
-
-
-def _live_release(night: Night) -> Opened[Release]:
-    live = read_live(night.settings.releases_dir)
-    if live is None:
-        raise ReleaseUnknown("no release is live yet: run a night first (`recsys nightly`)")
-    for commit in night.store.commits(names.RELEASES):
-        release = night.open(commit.ref, Release)
-        if release.artifact.id == live:
-            return release
-    raise ReleaseUnknown(f"the live release {live} is in no commit of {names.RELEASES}")

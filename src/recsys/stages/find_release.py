@@ -1,0 +1,52 @@
+"""Which commit holds a release: found by its id, on any branch, without opening the others."""
+
+from __future__ import annotations
+
+from recsys import names
+from recsys.artifacts.live import read_live
+from recsys.artifacts.release import Release
+from recsys.errors import ReleaseUnknown, RepoNotFound
+from recsys.stages.night import Night, Opened
+from recsys.stages.task import commit_record
+
+
+def find_release(night: Night, release_id: str) -> Opened[Release]:
+    """The newest commit of the release with this id, ``r-`` and 16 hex digits.
+
+    Only the records in the commits' messages are read on the way.
+
+    Raises
+    ------
+    ReleaseUnknown
+        The text is no release id, or no commit holds that release.
+    """
+    if not names.is_release_id(release_id):
+        raise ReleaseUnknown(
+            f"{release_id[:80]!r} is no release id: r- and 16 hex digits;"
+            " `recsys releases` lists those here"
+        )
+    try:
+        for commit in night.store.commits(names.RELEASES):
+            digest = str(commit_record(commit.message).get("artifact_digest", ""))
+            if names.release_id(digest) == release_id:
+                return night.open(commit.ref, Release)
+    except RepoNotFound:
+        pass
+    raise ReleaseUnknown(
+        f"release {release_id} is in no commit of {names.RELEASES};"
+        " `recsys releases` lists those here"
+    )
+
+
+def find_live_release(night: Night) -> Opened[Release]:
+    """The commit of the release that the live pointer names.
+
+    Raises
+    ------
+    ReleaseUnknown
+        No release is live, or no commit holds it.
+    """
+    live = read_live(night.settings.releases_dir)
+    if live is None:
+        raise ReleaseUnknown("no release is live yet: run a night first (`recsys nightly`)")
+    return find_release(night, live)
