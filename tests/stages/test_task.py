@@ -64,6 +64,8 @@ def test_a_commit_records_how_it_was_made(night: Night) -> None:
     assert record["settings"]["seed"] == night.settings.seed
     assert set(record["libraries"]) >= {"tensorflow", "faiss-cpu", "great-expectations"}
     assert set(record["host"]) == {"host", "system", "cpu", "cores", "memory_bytes"}
+    places = ("stages/snapshot_catalog.py", *record["rooms"])
+    assert record["code_digest"] == code_digest(places)  # so that today's code can be compared
     assert min(record["wall_seconds"], record["cpu_seconds"]) >= 0
 
 

@@ -7,7 +7,7 @@ from recsys.artifacts.live import read_live
 from recsys.artifacts.release import Release
 from recsys.errors import ReleaseUnknown, RepoNotFound
 from recsys.stages.night import Night, Opened
-from recsys.stages.task import commit_record
+from recsys.stages.record import commit_record
 
 
 def find_release(night: Night, release_id: str) -> Opened[Release]:

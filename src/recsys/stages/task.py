@@ -113,6 +113,7 @@ class Task:
             "settings": recorded_settings(self.night.settings),
             "context": dict(self.context),
             "code_digest": self.code,
+            "rooms": list(self.rooms),
             "code": code_facts(),
             "libraries": library_versions(),
             "host": host_facts(),
