@@ -41,7 +41,7 @@ class StageOperator(BaseOperator):
             receipts |= {name: Receipt.from_data(data) for name, data in self.receipts.items()}
             settings = load_settings()
             night = woken_by[-1]["night"] if woken_by else night_of(context, settings)
-            receipt = self._run_stage(settings, night, receipts)
+            receipt = self._run_stage(settings, night, receipts, runner_of(context))
         except OutsideFailed:
             raise
         except RecsysError as error:
@@ -56,12 +56,16 @@ class StageOperator(BaseOperator):
         return data
 
     def _run_stage(
-        self, settings: Settings, night: str, receipts: Mapping[str, Receipt]
+        self,
+        settings: Settings,
+        night: str,
+        receipts: Mapping[str, Receipt],
+        run: Mapping[str, str],
     ) -> Receipt:
         # Here, not above: DAG files import this module again and again.
         from recsys.stages import run_stage
 
-        receipt = run_stage(self.stage, settings, night=night, receipts=receipts)
+        receipt = run_stage(self.stage, settings, night=night, receipts=receipts, run=run)
         self.log.info(
             "%s of the night %s: %s (%s)",
             self.stage,
@@ -85,6 +89,21 @@ def events_of_stages(triggering: Mapping[Any, Iterable[Any]]) -> Iterator[dict[s
         extra = event.extra or {}
         if {"stage", "night", "receipt"} <= extra.keys():
             yield extra
+
+
+def runner_of(context: Context) -> dict[str, str]:
+    """Who runs the stage, as every commit records it: DAG, run, task, try and map index."""
+    ti = context["ti"]
+    runner = {
+        "orchestrator": "airflow",
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "try_number": str(ti.try_number),
+    }
+    if ti.map_index is not None and ti.map_index >= 0:
+        runner["map_index"] = str(ti.map_index)
+    return runner
 
 
 def night_of(context: Context, settings: Settings) -> str:

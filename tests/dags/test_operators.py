@@ -35,21 +35,40 @@ class Recorder:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.calls: list[tuple[str, str, dict[str, Receipt]]] = []
+        self.run: dict[str, str] = {}
+        self.settings: Settings | None = None
 
     def __call__(
-        self, name: str, settings: Settings, *, night: str, receipts: Mapping[str, Receipt]
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        night: str,
+        receipts: Mapping[str, Receipt],
+        run: Mapping[str, str],
     ) -> Receipt:
         self.calls.append((name, night, dict(receipts)))
+        self.run, self.settings = dict(run), settings
         if self.error is not None:
             raise self.error
         return EMBEDDED
 
 
 def context(
-    *, events: list[Any] | None = None, logical_date: datetime | None = None
+    *,
+    events: list[Any] | None = None,
+    logical_date: datetime | None = None,
+    map_index: int | None = -1,
 ) -> dict[str, Any]:
     instant = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
     return {
+        "ti": SimpleNamespace(
+            dag_id="rebuild_index",
+            run_id="scheduled__2026-03-01",
+            task_id="embed_catalog",
+            try_number=2,
+            map_index=map_index,
+        ),
         "dag_run": SimpleNamespace(logical_date=logical_date, run_after=instant),
         "triggering_asset_events": {ASSET: events} if events else {},
         "outlet_events": {ASSET: SimpleNamespace(extra={})},
@@ -90,6 +109,24 @@ def test_the_event_that_woke_the_run_brings_receipt_and_night(
     recorder = Recorder()
     run(monkeypatch, recorder, context(events=[event(7), event(3)]))
     assert recorder.calls == [("embed_catalog", "2026-02-07", {"approve_model": CHAMPION})]
+
+
+@pytest.mark.parametrize(
+    ("map_index", "more"), [(-1, {}), (None, {}), (0, {"map_index": "0"}), (3, {"map_index": "3"})]
+)
+def test_the_stage_is_told_who_runs_it(
+    monkeypatch: pytest.MonkeyPatch, map_index: int | None, more: dict[str, str]
+) -> None:
+    recorder = Recorder()
+    run(monkeypatch, recorder, context(map_index=map_index))
+    assert recorder.run == {
+        "orchestrator": "airflow",
+        "dag_id": "rebuild_index",
+        "run_id": "scheduled__2026-03-01",
+        "task_id": "embed_catalog",
+        "try_number": "2",
+        **more,
+    }
 
 
 def test_an_asset_updated_by_hand_brings_nothing() -> None:

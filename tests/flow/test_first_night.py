@@ -11,7 +11,9 @@ from flow.nights import DAGS, Platform, run_night
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import verify_release
 from recsys.catalog import planted_faults
+from recsys.provenance import open_store
 from recsys.stages import STAGES
+from recsys.stages.record import commit_record
 
 
 def some_product(platform: Platform) -> str:
@@ -30,6 +32,21 @@ def test_every_task_of_the_five_dags_succeeds(platform: Platform) -> None:
 def test_tasks_pass_receipts_and_nothing_else(platform: Platform) -> None:
     receipts = [item["receipt"] for tasks in platform.dags.values() for item in tasks.values()]
     assert all(receipt["kind"] == "receipt" for receipt in receipts)
+
+
+def test_every_commit_names_the_airflow_run_that_made_it(platform: Platform) -> None:
+    store = open_store(platform.settings)
+    for dag_id, tasks in platform.dags.items():
+        for task_id, item in tasks.items():
+            run = commit_record(store.inspect(item["receipt"]["ref"]).message)["run"]
+            run_id = run.pop("run_id")
+            assert run_id.startswith("manual__"), task_id
+            assert run == {
+                "orchestrator": "airflow",
+                "dag_id": dag_id,
+                "task_id": task_id,
+                "try_number": "1",
+            }
 
 
 def test_the_release_is_whole_and_names_where_it_came_from(platform: Platform) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from flow.nights import NIGHT, command_environment, free_ports
-from recsys import services
+from recsys import names, services
 from recsys.artifacts.live import read_live
+from recsys.provenance import open_store
 from recsys.settings import Settings, load_settings
 from recsys.stages import NIGHT_STAGES
+from recsys.stages.record import commit_record
 
 _KILLED_AFTER = "train_model"
 
@@ -56,3 +58,8 @@ def test_a_run_killed_between_two_stages_resumes(settings: Settings) -> None:
         position < resumed_at for position in range(len(NIGHT_STAGES))
     ]
     assert read_live(settings.releases_dir) is not None
+
+    commits = open_store(settings).commits(names.CATALOG)
+    assert {str(commit_record(commit.message)["run"]) for commit in commits} == {
+        "{'orchestrator': 'command line'}"
+    }

@@ -74,7 +74,12 @@ def _stages(settings: Settings, night: str, *, quiet: bool) -> Iterator[StageRun
         started = time.monotonic()
         try:
             receipts[stage] = run_stage(
-                stage, settings, night=night, receipts=receipts, progress=progress_bars
+                stage,
+                settings,
+                night=night,
+                receipts=receipts,
+                progress=progress_bars,
+                run={"orchestrator": "command line"},
             )
         except RecsysError:
             if not quiet:
