@@ -5,6 +5,8 @@ Importing this module loads TensorFlow.
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+
+_KERAS_FACTS = "metadata.json"
 
 
 def export_embedder(embedder: Any, path: Path) -> None:
@@ -26,6 +30,23 @@ def export_embedder(embedder: Any, path: Path) -> None:
         verbose=False,
         target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
     )
+
+
+def save_classifier(classifier: Any, path: Path) -> None:
+    """Write the classifier as a ``.keras`` archive; equal weights give equal bytes.
+
+    Keras notes when it saved, in the archive and on its entries; both are left out.
+    """
+    dated = path.with_name(f"dated-{path.name}")
+    classifier.save(dated)
+    with zipfile.ZipFile(dated) as saved, zipfile.ZipFile(path, "w") as undated:
+        for name in saved.namelist():
+            content = saved.read(name)
+            if name == _KERAS_FACTS:
+                facts = json.loads(content)
+                content = json.dumps({"keras_version": facts["keras_version"]}).encode()
+            undated.writestr(zipfile.ZipInfo(name), content)  # dated 1980-01-01
+    dated.unlink()
 
 
 def parity(embedder: Any, path: Path, pixels: npt.NDArray[np.uint8]) -> float:

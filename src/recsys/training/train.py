@@ -91,7 +91,7 @@ def train(
 ) -> TrainedNetwork:
     """Train on the train side, keep the epoch that is best on the validation side, export.
 
-    The same arguments give the same weights: seeds are set and TensorFlow's operations are
+    The same arguments give the same files: seeds are set and TensorFlow's operations are
     made deterministic, for the whole process (some per cent slower in a short trial).
 
     Parameters
@@ -201,7 +201,8 @@ def _fit(
     steps = -(-len(chosen.train) // parameters.batch_size) * parameters.epochs
     network.classifier.compile(
         keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(parameters.learning_rate, steps)
+            keras.optimizers.schedules.CosineDecay(parameters.learning_rate, steps),
+            name="adam",  # the second in a process would be another
         ),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
@@ -248,14 +249,14 @@ def _write(
     out: Path,
 ) -> float:
     """Write the four files beside ``out``, then move them there; returns the parity."""
-    from recsys.training.export import export_embedder, parity
+    from recsys.training.export import export_embedder, parity, save_classifier
 
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         export_embedder(network.embedder, partial / EMBEDDER_FILE)
         difference = parity(network.embedder, partial / EMBEDDER_FILE, sample)
-        network.classifier.save(partial / CLASSIFIER_FILE)
+        save_classifier(network.classifier, partial / CLASSIFIER_FILE)
         (partial / LABELS_FILE).write_bytes(canonical_json(list(classes)))
         (partial / HISTORY_FILE).write_bytes(
             canonical_json({**history, "parity_max_difference": difference})
