@@ -44,7 +44,7 @@ while done != times:
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from recsys.provenance import catalogue
+from recsys.provenance import catalogue, publishing
 from recsys.provenance.embedded import EmbeddedStore
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -57,7 +57,7 @@ with store.commit("catalog") as writer:
 PLACES = {
     "while the commit is open": "die()",
     "when the packs have their names": "catalogue.Catalogue.publish = die",
-    "inside the transaction": "catalogue._insert_blobs = die",
+    "inside the transaction": "publishing._insert_blobs = die",
     # The child lives on and must not hold its parent's branch.
     "with a forked child": "\nif os.fork() == 0:\n    import time\n    print('child', flush=True)\n"
     "    time.sleep(60)\n    os._exit(0)\ndie()",
@@ -106,7 +106,7 @@ def assert_tidy(root: Path) -> None:
         pass
     assert list((root / "staging").iterdir()) == []
     stored = {f"{path.parent.name}/{path.name}" for path in root.glob("[pl]a*/*")}
-    assert stored == store._catalogue.pack_names()
+    assert stored == set(store._catalogue.files().values())
     assert store.verify() == []
 
 

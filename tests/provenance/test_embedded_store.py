@@ -194,10 +194,10 @@ def test_a_damaged_catalogue_is_named(store: EmbeddedStore, root: Path) -> None:
 
 
 def test_a_newer_format_is_refused(store: EmbeddedStore, root: Path) -> None:
-    ask(root, "PRAGMA user_version = 2")
-    with pytest.raises(StoreUnavailable, match=r"format 2.*reads 1.*update"):
+    ask(root, "PRAGMA user_version = 3")
+    with pytest.raises(StoreUnavailable, match=r"format 3.*reads 2.*update"):
         EmbeddedStore(root)
-    with pytest.raises(StoreUnavailable, match="format 2"):
+    with pytest.raises(StoreUnavailable, match="format 3"):
         store.head("catalog")
 
 

@@ -1,68 +1,28 @@
 """The catalogue: which repos, commits, inputs, files and blobs there are, in SQLite.
 
-Every call opens its own connection, so threads and forked tasks share none; reading takes
-no lock that a writer waits for (WAL). ``docs/store-format.md`` describes the tables.
+Each method is one short transaction. ``database.py`` has the tables and the connections,
+``publishing.py`` what a commit adds, ``docs/store-format.md`` the description.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from recsys.errors import (
-    BranchBusy,
-    CommitNotFound,
-    RepoNotFound,
-    StoreDamaged,
-    StoreUnavailable,
-)
+from recsys.errors import CommitNotFound, RepoNotFound, StoreDamaged
+from recsys.provenance import database
 from recsys.provenance.addresses import check_name, split_ref
-from recsys.provenance.packs import Blob, NewBlob
+from recsys.provenance.packs import Blob
 from recsys.provenance.port import CommitInfo
+from recsys.provenance.publishing import Branch, Publication, head_of, insert, microseconds, publish
 
-FORMAT = 1
 CATALOGUE_FILE = "catalogue.db"
-
-_APPLICATION_ID = 0x52435331  # "RCS1": refuses an SQLite file of somebody else's
-_BUSY_SECONDS = 60.0
-
-_SCHEMA = """
-CREATE TABLE repos (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, description TEXT NOT NULL
-);
-CREATE TABLE branches (
-    id INTEGER PRIMARY KEY, repo INTEGER NOT NULL REFERENCES repos, name TEXT NOT NULL,
-    input_repos TEXT NOT NULL, UNIQUE (repo, name)
-);
-CREATE TABLE commits (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
-    repo INTEGER NOT NULL REFERENCES repos, branch INTEGER NOT NULL REFERENCES branches,
-    parent INTEGER REFERENCES commits, inherits INTEGER NOT NULL, rows INTEGER NOT NULL,
-    message TEXT NOT NULL, started INTEGER NOT NULL, finished INTEGER NOT NULL
-);
-CREATE INDEX commits_of_branch ON commits (branch, seq);
-CREATE INDEX commits_of_repo ON commits (repo, seq);
-CREATE TABLE inputs (
-    made INTEGER NOT NULL REFERENCES commits, input INTEGER NOT NULL REFERENCES commits,
-    PRIMARY KEY (made, input)
-) WITHOUT ROWID;
-CREATE INDEX made_of_input ON inputs (input, made);
-CREATE TABLE packs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE blobs (
-    id INTEGER PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
-    pack INTEGER NOT NULL REFERENCES packs, offset INTEGER NOT NULL
-);
-CREATE TABLE files (
-    made INTEGER NOT NULL REFERENCES commits, path TEXT NOT NULL,
-    blob INTEGER REFERENCES blobs, PRIMARY KEY (made, path)
-) WITHOUT ROWID;
-"""
 
 _COMMITS = """
 SELECT c.seq, r.name || '@' || c.id, b.name, r.name || '@' || p.id,
@@ -75,16 +35,17 @@ LEFT JOIN commits p ON p.seq = c.parent
 """
 
 # A commit's rows lie on those of its parents, down to one that inherits nothing.
-_MANIFEST = """
+_LAYERS = """
 WITH RECURSIVE layers (seq) AS (
     VALUES (?)
     UNION ALL
     SELECT c.parent FROM layers l JOIN commits c ON c.seq = l.seq WHERE c.inherits
 )
-SELECT f.path, b.sha256, b.size, b.pack, b.offset
+SELECT f.path, b.sha256, b.size, ifnull(b.pack, 0), ifnull(b.offset, 0)
 FROM layers l JOIN files f ON f.made = l.seq LEFT JOIN blobs b ON b.id = f.blob
-ORDER BY l.seq
 """
+_MANIFEST = _LAYERS + "ORDER BY l.seq"
+_FILE = _LAYERS + "WHERE f.path = ? ORDER BY l.seq DESC LIMIT 1"
 
 _REACHED = """
 WITH RECURSIVE reached (seq) AS (
@@ -94,38 +55,43 @@ WITH RECURSIVE reached (seq) AS (
 )
 SELECT i.{at}, i.{to} FROM reached r JOIN inputs i ON i.{at} = r.seq ORDER BY i.{to} DESC
 """
+# A row is a file of its commit, and of the commits that inherit it from there on, until one
+# of them has a row of its own for the path.
+_HOLDING = """
+WITH RECURSIVE held (seq, path) AS (
+    SELECT f.made, f.path FROM blobs b JOIN files f ON f.blob = b.id
+    JOIN commits c ON c.seq = f.made WHERE b.sha256 = ? AND c.repo = ?
+    UNION
+    SELECT c.seq, h.path FROM held h JOIN commits c ON c.parent = h.seq
+    WHERE c.inherits AND NOT EXISTS (
+        SELECT 1 FROM files f WHERE f.made = c.seq AND f.path = h.path
+    )
+)
+SELECT seq, path FROM held ORDER BY seq DESC, path
+"""
 _UPSTREAM = _REACHED.format(at="made", to="input")
 _DOWNSTREAM = _REACHED.format(at="input", to="made")
 
 
-class Branch(NamedTuple):
-    """What is known of a branch before it is written; ``input_repos`` is None for a new one."""
+class Removal(NamedTuple):
+    """Why and since when (UTC) content is not in the store any more."""
 
-    repo: int
-    name: str
-    head: int | None
-    input_repos: tuple[str, ...] | None
+    why: str
+    when: datetime
 
 
 @dataclass(frozen=True)
-class Publication:
-    """All that one commit adds.
+class Rearrangement:
+    """Blobs that go (``removed``, by SHA-256), and ``why``; files that took the place of others.
 
-    ``changes`` maps paths to the SHA-256 of their new content, None for removed ones;
-    ``result`` is every path of the commit; ``packs`` and ``blobs`` what was written anew;
-    ``input_seqs`` the inputs' numbers by repo.
+    ``packs`` maps a new file's name to the offset of each blob in it, by SHA-256; ``retired``
+    are the numbers of files that no blob is in any more.
     """
 
-    commit_id: str
-    branch: Branch
-    replace: bool
-    input_seqs: Mapping[str, int]
-    message: str
-    started: datetime
-    packs: Mapping[int, str]
-    blobs: Mapping[bytes, NewBlob]
-    changes: Mapping[str, bytes | None]
-    result: Mapping[str, bytes]
+    removed: Collection[bytes]
+    why: str
+    packs: Mapping[str, Mapping[bytes, int]]
+    retired: Collection[int]
 
 
 class Catalogue:
@@ -134,24 +100,13 @@ class Catalogue:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def create(self) -> None:
-        """Make the file and lay out its tables."""
-        with self._connect("rwc", checked=False) as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
-                f" PRAGMA user_version = {FORMAT}; COMMIT;"
-            )
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection that cannot write."""
-        with self._connect("ro") as db:
-            yield db
+        return database.connection(self._path, "ro")
 
     def ensure_repo(self, repo: str, description: str) -> None:
         """Insert the repo unless it is there."""
-        with self._connect("rw") as db:
+        with database.connection(self._path, "rw") as db:
             db.execute(
                 "INSERT OR IGNORE INTO repos (name, description) VALUES (?, ?)",
                 (check_name("repo", repo), description),
@@ -168,7 +123,7 @@ class Catalogue:
             ).fetchone()
             if row is None:
                 return Branch(repo_id, branch, None, None)
-            return Branch(repo_id, branch, _head(db, row[0]), tuple(json.loads(row[1])))
+            return Branch(repo_id, branch, head_of(db, row[0]), tuple(json.loads(row[1])))
 
     def seq(self, ref: str) -> int:
         """The number of a commit."""
@@ -207,10 +162,24 @@ class Catalogue:
         """What was made of a commit, nearest first."""
         return self._reached(ref, _DOWNSTREAM)
 
+    def holding(self, repo: str, sha256: bytes) -> list[tuple[CommitInfo, str]]:
+        """The repo's commits with a file of this content, newest first, and the file's path."""
+        with self.reading() as db:
+            found = db.execute(_HOLDING, (sha256, _repo_id(db, repo))).fetchall()
+            seqs = {seq for seq, _ in found}
+            infos = {seq: _commit_infos(db, "WHERE c.seq = ?", seq)[0] for seq in seqs}
+        return [(infos[seq], path) for seq, path in found]
+
     def manifest(self, ref: str) -> dict[str, Blob]:
         """A commit's files, sorted by path."""
         with self.reading() as db:
             return _manifest(db, _seq(db, ref))
+
+    def file(self, ref: str, path: str) -> Blob | None:
+        """One file of a commit, or None; quicker than the whole manifest."""
+        with self.reading() as db:
+            row = db.execute(_FILE, (_seq(db, ref), path)).fetchone()
+        return None if row is None or row[1] is None else Blob(*row[1:])
 
     def head_manifest(self, branch: Branch) -> dict[str, Blob]:
         """The files of a branch's newest commit; none of a new branch."""
@@ -225,16 +194,45 @@ class Catalogue:
             raise StoreDamaged(f"{self._path}: names a pack {number} that it does not list")
         return str(row[0])
 
-    def pack_names(self) -> set[str]:
-        """Every pack and large file that a commit needs."""
+    def files(self) -> dict[int, str]:
+        """The name of every pack and large file, relative to the store, by number."""
         with self.reading() as db:
-            return {name for (name,) in db.execute("SELECT name FROM packs")}
+            return dict(db.execute("SELECT id, name FROM packs"))
 
     def blobs(self) -> list[Blob]:
-        """Every blob, in the order in which they lie on disk."""
-        query = "SELECT sha256, size, pack, offset FROM blobs ORDER BY pack, offset"
+        """Every blob that is on disk, in the order in which they lie there."""
+        query = """
+            SELECT sha256, size, pack, offset FROM blobs WHERE pack IS NOT NULL
+            ORDER BY pack, offset"""
         with self.reading() as db:
             return [Blob(*row) for row in db.execute(query)]
+
+    def place(self, sha256: bytes) -> Blob | Removal:
+        """Where a blob is now, or why it is nowhere."""
+        query = "SELECT sha256, size, pack, offset, why, removed FROM blobs WHERE sha256 = ?"
+        with self.reading() as db:
+            row = db.execute(query, (sha256,)).fetchone()
+        if row is None:
+            raise StoreDamaged(f"{self._path}: names content that it does not list")
+        *place, why, removed = row
+        return Blob(*place) if why is None else Removal(why, _from_microseconds(removed))
+
+    def rearrange(self, new: Rearrangement) -> None:
+        """Blobs go, and others are in another file than before, in one transaction."""
+        with database.connection(self._path, "rw") as db, database.transaction(db):
+            now = microseconds(datetime.now(UTC))
+            db.executemany(
+                "UPDATE blobs SET pack = NULL, offset = NULL, why = ?, removed = ?"
+                " WHERE sha256 = ? AND pack IS NOT NULL",
+                [(new.why, now, sha256) for sha256 in new.removed],
+            )
+            for name, offsets in new.packs.items():
+                number = insert(db, "INSERT INTO packs (name) VALUES (?)", (name,))
+                db.executemany(
+                    "UPDATE blobs SET pack = ?, offset = ? WHERE sha256 = ?",
+                    [(number, offset, sha256) for sha256, offset in offsets.items()],
+                )
+            db.executemany("DELETE FROM packs WHERE id = ?", [(file,) for file in new.retired])
 
     def users(self, sha256: bytes, limit: int) -> tuple[str, ...]:
         """Some of the files that a blob is the content of, as ``repo@id:/path``."""
@@ -255,23 +253,15 @@ class Catalogue:
         return texts + [f"table {row[0]} refers to a missing row of {row[2]}" for row in orphans]
 
     def publish(self, publication: Publication) -> None:
-        """Make a commit visible, in one transaction.
+        """Make a commit visible; see `recsys.provenance.publishing.publish`."""
+        with database.connection(self._path, "rw") as db, database.transaction(db):
+            publish(db, publication)
 
-        Raises
-        ------
-        BranchBusy
-            The branch has another head than when the commit was opened.
-        StoreDamaged
-            A blob that the commit relies on is gone.
-        """
-        with self._connect("rw") as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                _publish(db, publication)
-                db.execute("COMMIT")
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
+    @contextmanager
+    def stored(self) -> Iterator[Container[bytes]]:
+        """Which SHA-256s are on disk, asked with ``in`` while the block lasts."""
+        with self.reading() as db:
+            yield _Stored(self._path, db)
 
     def _reached(self, ref: str, query: str) -> list[CommitInfo]:
         with self.reading() as db:
@@ -279,69 +269,16 @@ class Catalogue:
             order = _nearest_first(start, db.execute(query, (start,)).fetchall())
             return [_commit_infos(db, "WHERE c.seq = ?", seq)[0] for seq in order]
 
-    @contextmanager
-    def _connect(self, mode: str, *, checked: bool = True) -> Iterator[sqlite3.Connection]:
-        with _database_errors(self._path):
-            db = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,
-            )
-            try:
-                if mode != "ro":
-                    db.execute("PRAGMA synchronous = FULL")
-                    db.execute("PRAGMA foreign_keys = ON")
-                if checked:
-                    self._check_format(db)
-                yield db
-            finally:
-                db.close()
 
-    def _check_format(self, db: sqlite3.Connection) -> None:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if application != _APPLICATION_ID:
-            raise StoreDamaged(f"{self._path} is not the catalogue of a data store")
-        if version != FORMAT:
-            raise StoreUnavailable(
-                f"{self._path} has format {version}, this version reads {FORMAT}:"
-                " update recsys, or point it at another state folder"
-            )
-
-
-class StoredBlobs:
-    """Which SHA-256s the store has, for the length of one commit; ``in`` asks."""
-
-    def __init__(self, path: Path) -> None:
+class _Stored:
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._path = path
-        with _database_errors(path):
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS
-            )
+        self._db = db
 
     def __contains__(self, sha256: object) -> bool:
-        with _database_errors(self._path):
-            row = self._db.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (sha256,)).fetchone()
-        return row is not None
-
-    def close(self) -> None:
-        """Let go of the catalogue."""
-        self._db.close()
-
-
-@contextmanager
-def _database_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StoreUnavailable(
-            f"{path}: {error}; the store needs a local, writable folder with room on its disk"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(
-            f"{path}: {error}; restore it, with packs/ and large/, from a copy"
-        ) from error
+        query = "SELECT 1 FROM blobs WHERE sha256 = ? AND pack IS NOT NULL"
+        with database.database_errors(self._path):
+            return self._db.execute(query, (sha256,)).fetchone() is not None
 
 
 def _repo_id(db: sqlite3.Connection, repo: str) -> int:
@@ -359,11 +296,6 @@ def _seq(db: sqlite3.Connection, ref: str) -> int:
     if row is None:
         raise CommitNotFound(f"no commit {commit_id} in repo {repo!r}")
     return int(row[0])
-
-
-def _head(db: sqlite3.Connection, branch: int) -> int | None:
-    (seq,) = db.execute("SELECT max(seq) FROM commits WHERE branch = ?", (branch,)).fetchone()
-    return None if seq is None else int(seq)
 
 
 def _commit_infos(db: sqlite3.Connection, where: str, *values: object) -> list[CommitInfo]:
@@ -406,97 +338,6 @@ def _nearest_first(start: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     return order[1:]
 
 
-def _publish(db: sqlite3.Connection, new: Publication) -> None:
-    branch = _branch_id(db, new)
-    if _head(db, branch) != new.branch.head:
-        raise BranchBusy(
-            f"branch {new.branch.name!r} moved while the commit was open; commit again"
-        )
-    rows, inherits, stacked = _rows_to_write(db, new)
-    made = _insert(
-        db,
-        "INSERT INTO commits (id, repo, branch, parent, inherits, rows, message, started, finished)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(new.commit_id, new.branch.repo, branch, new.branch.head, inherits, stacked),
-            *(new.message, _microseconds(new.started), _microseconds(datetime.now(UTC))),
-        ),
-    )
-    db.executemany(
-        "INSERT INTO inputs VALUES (?, ?)", [(made, seq) for seq in new.input_seqs.values()]
-    )
-    _insert_blobs(db, new)
-    written = db.executemany(
-        "INSERT INTO files SELECT ?, ?, id FROM blobs WHERE sha256 = ?",
-        [(made, path, sha256) for path, sha256 in rows if sha256 is not None],
-    ).rowcount
-    removed = [(made, path) for path, sha256 in rows if sha256 is None]
-    db.executemany("INSERT INTO files VALUES (?, ?, NULL)", removed)
-    if max(written, 0) + len(removed) != len(rows):
-        raise StoreDamaged(
-            "content that this commit shares with an older one is gone; commit again"
-        )
-
-
-def _branch_id(db: sqlite3.Connection, new: Publication) -> int:
-    db.execute(
-        "INSERT OR IGNORE INTO branches (repo, name, input_repos) VALUES (?, ?, ?)",
-        (new.branch.repo, new.branch.name, json.dumps(sorted(new.input_seqs))),
-    )
-    (branch,) = db.execute(
-        "SELECT id FROM branches WHERE repo = ? AND name = ?", (new.branch.repo, new.branch.name)
-    ).fetchone()
-    return int(branch)
-
-
-def _rows_to_write(
-    db: sqlite3.Connection, new: Publication
-) -> tuple[list[tuple[str, bytes | None]], bool, int]:
-    """(rows, whether they lie on the parent's, how many rows a reader of the commit reads).
-
-    The changes alone, until a reader would read twice as many rows as there are files.
-    """
-    if new.branch.head is not None and not new.replace:
-        (below,) = db.execute(
-            "SELECT rows FROM commits WHERE seq = ?", (new.branch.head,)
-        ).fetchone()
-        stacked = below + len(new.changes)
-        if stacked <= 2 * len(new.result):
-            return sorted(new.changes.items()), True, stacked
-    return sorted(new.result.items()), False, len(new.result)
-
-
-def _insert_blobs(db: sqlite3.Connection, new: Publication) -> None:
-    """Blobs that another writer published meanwhile keep their older place."""
-    numbers = {
-        number: _insert(db, "INSERT INTO packs (name) VALUES (?)", (name,))
-        for number, name in new.packs.items()
-    }
-    rows = [
-        (sha256, blob.size_bytes, numbers[blob.file], blob.offset)
-        for sha256, blob in new.blobs.items()
-    ]
-    written = db.executemany(
-        "INSERT OR IGNORE INTO blobs (sha256, size, pack, offset) VALUES (?, ?, ?, ?)", rows
-    ).rowcount
-    if written < len(rows):  # a file of ours may now be needed by nobody: leave it to the sweep
-        db.executemany(
-            "DELETE FROM packs WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM blobs WHERE pack = ?1)",
-            [(number,) for number in numbers.values()],
-        )
-
-
-def _insert(db: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> int:
-    row = db.execute(statement, values).lastrowid
-    assert row is not None  # noqa: S101 - sqlite3 sets it after every INSERT
-    return row
-
-
-def _microseconds(moment: datetime) -> int:
-    """Microseconds since 1970, UTC; whole numbers, so that a moment comes back as it was."""
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
-
-
-def _from_microseconds(microseconds: int) -> datetime:
-    seconds, rest = divmod(microseconds, 1_000_000)
+def _from_microseconds(moment: int) -> datetime:
+    seconds, rest = divmod(moment, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)

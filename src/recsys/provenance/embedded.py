@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -28,18 +28,29 @@ from recsys.errors import (
 from recsys.provenance.addresses import check_path, check_prefix, split_ref
 from recsys.provenance.catalogue import (
     CATALOGUE_FILE,
-    Branch,
     Catalogue,
-    Publication,
-    StoredBlobs,
 )
+from recsys.provenance.compaction import file_uses, rearrange
+from recsys.provenance.database import bring_up_to_date, create
 from recsys.provenance.locks import FileLock
-from recsys.provenance.packs import FOLDERS, PackReader, PackWriter, disk_errors, sweep
+from recsys.provenance.packs import (
+    FOLDERS,
+    NO_FILE,
+    Blob,
+    PackReader,
+    PackWriter,
+    disk_errors,
+    sweep,
+)
 from recsys.provenance.port import Change, CommitInfo, Damage, FileInfo, Purged, Writer
+from recsys.provenance.publishing import Branch, Publication
+from recsys.provenance.reading import ContentReader
 from recsys.provenance.writer import Draft, EmbeddedWriter
 
 _MANIFESTS_KEPT = 4
 _AFFECTED_SHOWN = 3
+_COLLECTOR_WAITS_SECONDS = 120.0
+_OUTSIDE = "copies outside the store: releases, materialised folders, backups"
 
 
 class EmbeddedStore:
@@ -52,10 +63,12 @@ class EmbeddedStore:
         self._root = root
         self._catalogue = Catalogue(root / CATALOGUE_FILE)
         self._packs = PackReader(root, self._catalogue.pack_name)
+        self._contents = ContentReader(self._catalogue, self._packs)
         # Commits never change, so a manifest once read stays true.
         self._manifest = lru_cache(_MANIFESTS_KEPT)(self._catalogue.manifest)
         if not (root / CATALOGUE_FILE).is_file():
             _create(root)
+        bring_up_to_date(root / CATALOGUE_FILE)
         with self._catalogue.reading():
             pass  # another format is refused before anything is asked
 
@@ -85,19 +98,20 @@ class EmbeddedStore:
                 if os.getpid() != process:
                     raise CommitClosed(f"only process {process}, which opened it, can commit")
                 result = writer.draft.result
+                changes = writer.draft.changes_to_parent(result)
                 blobs = writer.needed_blobs(result)
                 packs = writer.packs.publish({blob.file for blob in blobs.values()})
                 self._catalogue.publish(
                     Publication(
                         commit_id=commit_id,
                         branch=target,
-                        replace=replace,
                         input_seqs=input_seqs,
                         message=message,
                         started=started,
                         packs=packs,
                         blobs=blobs,
-                        changes=writer.draft.changes,
+                        relied_on=writer.relied_on,
+                        changes=changes,
                         result=result,
                     )
                 )
@@ -134,7 +148,7 @@ class EmbeddedStore:
         blob = self._manifest(ref).get(check_path(path))
         if blob is None:
             raise FileMissing(f"{ref} holds no file {path}")
-        return self._packs.open(blob)
+        return self._contents.open(f"{ref}:{path}", blob)
 
     def materialise(self, ref: str, dest: Path, prefix: str = "/") -> int:
         """Copy files under ``dest``, keeping their paths; returns how many.
@@ -147,8 +161,7 @@ class EmbeddedStore:
         unfinished = dest / f".{secrets.token_hex(8)}.unfinished"
         try:
             for path, blob in chosen:
-                with unfinished.open("wb") as target:
-                    self._packs.copy(blob, target)
+                self._contents.copy(f"{ref}:{path}", blob, unfinished)
                 _move(unfinished, dest / path[1:])
         finally:
             unfinished.unlink(missing_ok=True)
@@ -181,12 +194,29 @@ class EmbeddedStore:
         return iter(self._catalogue.downstream(ref))
 
     def holding(self, repo: str, sha256: str) -> Iterator[tuple[CommitInfo, str]]:
-        """See `DataStore.holding`."""
-        raise NotImplementedError
+        """The repo's commits with a file of this SHA-256 (hex), newest first, and its path."""
+        try:
+            digest = bytes.fromhex(sha256)
+        except ValueError:
+            digest = b""  # no file has it
+        return iter(self._catalogue.holding(repo, digest))
 
     def purge(self, files: Iterable[tuple[str, str]], why: str) -> Purged:
-        """See `DataStore.purge`."""
-        raise NotImplementedError
+        """Remove the content of these files, given as (ref, path), from all history.
+
+        Files of the store that held it are written anew without it and overwritten before
+        they go. Waits for open commits and lets none begin meanwhile (`BranchBusy` when they
+        take too long). Killed in the middle, it has removed all or nothing, and the next
+        writer clears up.
+        """
+        with self._no_writer():
+            stored = [blob.sha256 for blob in self._named(files) if blob.file != NO_FILE]
+            doomed = set(stored)
+            uses = file_uses(self._root, self._catalogue, doomed)
+            holding_dead = [use for use in uses if use.holds_dead]
+            rearrange(self._root, self._catalogue, doomed, why, holding_dead, overwrite=True)
+            self._forget_places()
+        return Purged(len(stored), (), (_OUTSIDE,))
 
     def verify(self) -> list[Damage]:
         """Check the catalogue and re-hash every blob; what is damaged, by file of the store."""
@@ -199,7 +229,7 @@ class EmbeddedStore:
         found = []
         for number, group in groupby(self._catalogue.blobs(), key=lambda blob: blob.file):
             blobs = list(group)
-            damaged = self._packs.damaged(blobs)
+            damaged = self._contents.damaged(blobs)
             if damaged:
                 problem = f"{len(damaged)} of {len(blobs)} blobs are missing or changed"
                 affected = self._catalogue.users(damaged[0].sha256, _AFFECTED_SHOWN)
@@ -208,9 +238,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _only_writer(self, repo: str, branch: str) -> Iterator[None]:
-        with disk_errors():
-            lock = FileLock(self._root / "locks" / f"{repo}@{branch}.lock")
-        with lock:
+        with self._lock(f"{repo}@{branch}") as lock:
             if not lock.try_exclusive():
                 raise BranchBusy(f"another writer holds {repo}@{branch}; try again when it is done")
             yield
@@ -218,30 +246,58 @@ class EmbeddedStore:
     @contextmanager
     def _sweep_kept_away(self) -> Iterator[None]:
         """Share a lock with all living writers; whoever finds no other sweeps first."""
-        with disk_errors():
-            lock = FileLock(self._root / "locks" / "writers.lock")
-        with lock:
-            if lock.try_exclusive():
-                sweep(self._root, self._catalogue.pack_names())
-            lock.wait_shared()
+        with self._lock("collector") as collector, self._lock("writers") as writers:
+            collector.wait_shared()
+            if writers.try_exclusive():
+                sweep(self._root, set(self._catalogue.files().values()))
+            writers.wait_shared()
+            collector.close()
             yield
+
+    @contextmanager
+    def _no_writer(self) -> Iterator[None]:
+        """Wait until no writer is alive, let none begin, and sweep."""
+        with self._lock("collector") as collector, self._lock("writers") as writers:
+            for lock in (collector, writers):
+                if not lock.wait_exclusive_up_to(_COLLECTOR_WAITS_SECONDS):
+                    raise BranchBusy(
+                        f"commits are open for more than {_COLLECTOR_WAITS_SECONDS:.0f} s;"
+                        " nothing was removed: try again when they are done"
+                    )
+            sweep(self._root, set(self._catalogue.files().values()))
+            yield
+
+    def _lock(self, name: str) -> FileLock:
+        with disk_errors():
+            return FileLock(self._root / "locks" / f"{name}.lock")
 
     @contextmanager
     def _writer(
         self, repo: str, target: Branch, replace: bool
     ) -> Iterator[tuple[str, EmbeddedWriter]]:
         commit_id, process = secrets.token_hex(16), os.getpid()
-        inherited = {} if replace else self._catalogue.head_manifest(target)
-        stored = StoredBlobs(self._root / CATALOGUE_FILE)
+        draft = Draft(self._catalogue.head_manifest(target), replace=replace)
         packs = PackWriter(self._root, commit_id)
-        writer = EmbeddedWriter(f"{repo}@{commit_id}", Draft(inherited), packs, stored)
-        try:
-            yield commit_id, writer
-        finally:
-            writer.close()
-            stored.close()
-            if os.getpid() == process:  # a forked child leaves its parent's files alone
-                packs.discard()
+        with self._catalogue.stored() as stored:
+            writer = EmbeddedWriter(f"{repo}@{commit_id}", draft, packs, stored)
+            try:
+                yield commit_id, writer
+            finally:
+                writer.close()
+                if os.getpid() == process:  # a forked child leaves its parent's files alone
+                    packs.discard()
+
+    def _named(self, files: Iterable[tuple[str, str]]) -> Iterator[Blob]:
+        """The blobs of files, given as (ref, path); what is not there is passed over."""
+        for ref, path in set(files):
+            with suppress(CommitNotFound):
+                blob = self._catalogue.file(ref, check_path(path))
+                if blob is not None:
+                    yield blob
+
+    def _forget_places(self) -> None:
+        self._manifest.cache_clear()
+        self._packs.close()
 
     def _check_inputs(self, repo: str, target: Branch, inputs: Sequence[str]) -> dict[str, int]:
         """The inputs' numbers in the catalogue, by repo."""
@@ -277,7 +333,7 @@ def _create(root: Path) -> None:
                 )
             for leftover in root.glob(f"new-{CATALOGUE_FILE}*"):
                 leftover.unlink()
-            Catalogue(root / f"new-{CATALOGUE_FILE}").create()
+            create(root / f"new-{CATALOGUE_FILE}")
             (root / f"new-{CATALOGUE_FILE}").replace(root / CATALOGUE_FILE)
             sync_folder(root)
 

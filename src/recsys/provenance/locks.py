@@ -6,9 +6,12 @@ import errno
 import fcntl
 import functools
 import os
+import time
 import weakref
 from pathlib import Path
 from typing import Self
+
+_POLL_SECONDS = 0.02
 
 
 class FileLock:
@@ -36,6 +39,15 @@ class FileLock:
     def wait_exclusive(self) -> None:
         """Take the lock for this holder alone, waiting for the others."""
         fcntl.flock(self._fileno(), fcntl.LOCK_EX)
+
+    def wait_exclusive_up_to(self, seconds: float) -> bool:
+        """Take the lock for this holder alone, or give up after so long."""
+        deadline = time.monotonic() + seconds
+        while not self.try_exclusive():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)  # flock has no time limit of its own
+        return True
 
     def wait_shared(self) -> None:
         """Take the lock, or what is left of an exclusive one, beside other sharers."""

@@ -22,6 +22,7 @@ from recsys.artifacts.files import sync_folder
 from recsys.errors import StoreDamaged, StoreUnavailable
 
 PACKED_MAX_BYTES = 256 * 1024
+NO_FILE = 0  # the catalogue counts files from 1
 FOLDERS = ("staging", "packs", "large")
 
 _CHUNK_BYTES = 1 << 20
@@ -31,7 +32,11 @@ _OURS = re.compile(r"[0-9a-f]{32}(-[0-9]+\.blob|\.pack)")
 
 
 class Blob(NamedTuple):
-    """Where a blob's bytes are. ``file`` is the catalogue's number of the pack or large file."""
+    """Where a blob's bytes are.
+
+    ``file`` is the catalogue's number of the pack or large file, `NO_FILE` if the content was
+    removed.
+    """
 
     sha256: bytes
     size_bytes: int
@@ -207,6 +212,11 @@ class PackReader:
         except StoreDamaged:
             return list(blobs)
         return [blob for blob in blobs if _sha256(_chunks(file, blob)) != blob.sha256]
+
+    def close(self) -> None:
+        """Let go of the files that nobody reads; they are opened again when asked for."""
+        with self._lock:
+            self._files.clear()
 
     def _file(self, number: int) -> _OpenFile:
         with self._lock:

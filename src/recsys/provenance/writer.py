@@ -18,25 +18,37 @@ _CHUNK_BYTES = 1 << 20
 class Draft:
     """The paths that the commit will hold: those it inherits, with its changes laid over."""
 
-    def __init__(self, inherited: Mapping[str, Blob]) -> None:
-        self._inherited = inherited
-        self.changes: dict[str, bytes | None] = {}
-        self._folders = Counter(folder for path in inherited for folder in folders_of(path))
+    def __init__(self, parent: Mapping[str, Blob], *, replace: bool = False) -> None:
+        self._parent = parent
+        self._inherited = {} if replace else parent
+        self._laid_over: dict[str, bytes | None] = {}
+        self._folders = Counter(folder for path in self._inherited for folder in folders_of(path))
 
     @property
     def result(self) -> dict[str, bytes]:
         """Every path with its SHA-256."""
         files = {path: blob.sha256 for path, blob in self._inherited.items()}
-        for path, sha256 in self.changes.items():
+        for path, sha256 in self._laid_over.items():
             if sha256 is None:
                 del files[path]
             else:
                 files[path] = sha256
         return files
 
+    def changes_to_parent(self, result: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        """The paths of a result that the parent has not, or otherwise; None for those it lost."""
+        if self._inherited is self._parent:
+            return self._laid_over
+        changes: dict[str, bytes | None] = dict.fromkeys(self._parent.keys() - result.keys())
+        for path, sha256 in result.items():
+            before = self._parent.get(path)
+            if before is None or before.sha256 != sha256:
+                changes[path] = sha256
+        return changes
+
     def __contains__(self, path: str) -> bool:
-        if path in self.changes:
-            return self.changes[path] is not None
+        if path in self._laid_over:
+            return self._laid_over[path] is not None
         return path in self._inherited
 
     def check_place(self, path: str) -> None:
@@ -53,18 +65,18 @@ class Draft:
             self._folders.update(folders_of(path))
         inherited = self._inherited.get(path)
         if inherited is not None and inherited.sha256 == sha256:
-            self.changes.pop(path, None)
+            self._laid_over.pop(path, None)
         else:
-            self.changes[path] = sha256
+            self._laid_over[path] = sha256
 
     def delete(self, path: str) -> None:
         """Remove, or raise `FileMissing`."""
         if path not in self:
             raise FileMissing(f"{path} cannot be deleted: it is not in this commit")
         if path in self._inherited:
-            self.changes[path] = None
+            self._laid_over[path] = None
         else:
-            del self.changes[path]
+            del self._laid_over[path]
         for folder in folders_of(path):
             self._folders[folder] -= 1
             if not self._folders[folder]:
@@ -88,6 +100,7 @@ class EmbeddedWriter:
         self._stored = stored
         self.draft = draft
         self.blobs: dict[bytes, NewBlob] = {}
+        self.relied_on: set[bytes] = set()
 
     @property
     def ref(self) -> str:
@@ -152,7 +165,12 @@ class EmbeddedWriter:
         return sha256
 
     def _is_known(self, sha256: bytes) -> bool:
-        return sha256 in self.blobs or sha256 in self._stored
+        if sha256 in self.blobs:
+            return True
+        if sha256 not in self._stored:
+            return False
+        self.relied_on.add(sha256)
+        return True
 
 
 def _read_up_to(stream: BinaryIO, size_bytes: int) -> bytes:
