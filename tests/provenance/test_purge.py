@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import BranchBusy, ContentRemoved, StoreDamaged, StoreUnavailable
-from recsys.provenance import database, embedded
+from recsys.provenance import database, turns
 from recsys.provenance.catalogue import Rearrangement
 from recsys.provenance.embedded import EmbeddedStore
 
@@ -244,7 +244,7 @@ def test_a_purge_waits_for_open_commits_and_gives_up_in_the_end(
     store: EmbeddedStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = put(store, {"/a": SECRET})
-    monkeypatch.setattr(embedded, "_COLLECTOR_WAITS_SECONDS", 0.1)
+    monkeypatch.setattr(turns, "_COLLECTOR_WAITS_SECONDS", 0.1)
     with store.commit("models") as writer:
         writer.put("/a", SECRET)
         with pytest.raises(BranchBusy, match="nothing was removed"):

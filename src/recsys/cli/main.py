@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from recsys.cli import duplicates, labels, nightly, quarantine, releases, services, similar
+from recsys.cli import duplicates, labels, nightly, quarantine, releases, services, similar, store
 from recsys.errors import RecsysError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(releases.releases)
 app.add_typer(quarantine.app)
 app.command()(labels.labels)
 app.command()(duplicates.duplicates)
+app.add_typer(store.app)
 app.command()(services.up)
 app.command()(services.down)
 app.command()(services.status)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from recsys.provenance.addresses import check_name, split_ref
 from recsys.provenance.packs import Blob
 from recsys.provenance.port import CommitInfo
 from recsys.provenance.publishing import Branch, Publication, head_of, insert, microseconds, publish
+from recsys.provenance.retention import unneeded
 
 CATALOGUE_FILE = "catalogue.db"
 
@@ -111,6 +112,11 @@ class Catalogue:
                 "INSERT OR IGNORE INTO repos (name, description) VALUES (?, ?)",
                 (check_name("repo", repo), description),
             )
+
+    def repos(self) -> list[str]:
+        """The names of all repos, sorted."""
+        with self.reading() as db:
+            return [name for (name,) in db.execute("SELECT name FROM repos ORDER BY name")]
 
     def branch(self, repo: str, branch: str) -> Branch:
         """A branch as its next writer finds it."""
@@ -233,6 +239,17 @@ class Catalogue:
                     [(number, offset, sha256) for sha256, offset in offsets.items()],
                 )
             db.executemany("DELETE FROM packs WHERE id = ?", [(file,) for file in new.retired])
+
+    def blob_count(self) -> int:
+        """How many blobs are on disk."""
+        with self.reading() as db:
+            (count,) = db.execute("SELECT count(*) FROM blobs WHERE pack IS NOT NULL").fetchone()
+        return int(count)
+
+    def unneeded(self, keep: Iterable[str]) -> set[bytes]:
+        """SHA-256s of blobs on disk that these commits do not need; see `retention`."""
+        with self.reading() as db:
+            return unneeded(db, [_seq(db, ref) for ref in keep])
 
     def users(self, sha256: bytes, limit: int) -> tuple[str, ...]:
         """Some of the files that a blob is the content of, as ``repo@id:/path``."""

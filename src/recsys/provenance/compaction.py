@@ -18,6 +18,7 @@ from recsys.provenance.catalogue import Catalogue, Rearrangement
 from recsys.provenance.packs import Blob, PackWriter, disk_errors, sweep
 
 _CHUNK_BYTES = 1 << 20
+_WORTHWHILE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,23 @@ class FileUse:
             return True
         return bool(self.dying or self.dead_bytes) and self.name.startswith("packs/")
 
+    @property
+    def is_worth_rewriting(self) -> bool:
+        """Whether writing it anew frees enough for the copying of what lives."""
+        dead_bytes = self.dead_bytes
+        return self.holds_dead and dead_bytes >= _WORTHWHILE_SHARE * (self.size_bytes or 0)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection removed, or would: contents, and the files of the store on disk."""
+
+    blobs: int
+    bytes_before: int
+    bytes_after: int
+    files_before: int
+    files_after: int
+
 
 def file_uses(root: Path, catalogue: Catalogue, doomed: Collection[bytes]) -> Iterator[FileUse]:
     """Every file that the catalogue lists, as it will be used without the doomed blobs."""
@@ -57,6 +75,18 @@ def file_uses(root: Path, catalogue: Catalogue, doomed: Collection[bytes]) -> It
         yield FileUse(number, name, _size(root / name), living, dying)
     for number, name in names.items():  # nothing in them lives, and nothing did before
         yield FileUse(number, name, _size(root / name), (), ())
+
+
+def collected(blobs: int, uses: Sequence[FileUse], rewritten: Sequence[FileUse]) -> Collected:
+    """What it comes to when so many blobs go and these of the files are written anew."""
+    bytes_before = sum(use.size_bytes or 0 for use in uses)
+    return Collected(
+        blobs,
+        bytes_before,
+        bytes_before - sum(use.dead_bytes for use in rewritten),
+        len(uses),
+        len(uses) - sum(not use.living for use in rewritten),
+    )
 
 
 def rearrange(

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
 from recsys.artifacts.files import sync_folder
 from recsys.errors import (
-    BranchBusy,
     CommitClosed,
     CommitNotFound,
     FileMissing,
@@ -30,7 +28,7 @@ from recsys.provenance.catalogue import (
     CATALOGUE_FILE,
     Catalogue,
 )
-from recsys.provenance.compaction import file_uses, rearrange
+from recsys.provenance.compaction import Collected, collected, file_uses, rearrange
 from recsys.provenance.database import bring_up_to_date, create
 from recsys.provenance.locks import FileLock
 from recsys.provenance.packs import (
@@ -40,16 +38,15 @@ from recsys.provenance.packs import (
     PackReader,
     PackWriter,
     disk_errors,
-    sweep,
 )
 from recsys.provenance.port import Change, CommitInfo, Damage, FileInfo, Purged, Writer
 from recsys.provenance.publishing import Branch, Publication
 from recsys.provenance.reading import ContentReader
+from recsys.provenance.turns import Turns
+from recsys.provenance.verification import verify
 from recsys.provenance.writer import Draft, EmbeddedWriter
 
 _MANIFESTS_KEPT = 4
-_AFFECTED_SHOWN = 3
-_COLLECTOR_WAITS_SECONDS = 120.0
 _OUTSIDE = "copies outside the store: releases, materialised folders, backups"
 
 
@@ -64,6 +61,7 @@ class EmbeddedStore:
         self._catalogue = Catalogue(root / CATALOGUE_FILE)
         self._packs = PackReader(root, self._catalogue.pack_name)
         self._contents = ContentReader(self._catalogue, self._packs)
+        self._turns = Turns(root, self._catalogue)
         # Commits never change, so a manifest once read stays true.
         self._manifest = lru_cache(_MANIFESTS_KEPT)(self._catalogue.manifest)
         if not (root / CATALOGUE_FILE).is_file():
@@ -89,7 +87,7 @@ class EmbeddedStore:
         """Open a commit; see `DataStore.commit`. A busy branch is refused at once."""
         started, process = datetime.now(UTC), os.getpid()
         self._catalogue.branch(repo, branch)  # an unknown repo leaves no lock file behind
-        with self._only_writer(repo, branch), self._sweep_kept_away():
+        with self._turns.only_writer(repo, branch), self._turns.beside_writers():
             target = self._catalogue.branch(repo, branch)
             input_seqs = self._check_inputs(repo, target, inputs)
             with self._writer(repo, target, replace) as (commit_id, writer):
@@ -209,7 +207,7 @@ class EmbeddedStore:
         take too long). Killed in the middle, it has removed all or nothing, and the next
         writer clears up.
         """
-        with self._no_writer():
+        with self._turns.without_writers():
             stored = [blob.sha256 for blob in self._named(files) if blob.file != NO_FILE]
             doomed = set(stored)
             uses = file_uses(self._root, self._catalogue, doomed)
@@ -218,58 +216,38 @@ class EmbeddedStore:
             self._forget_places()
         return Purged(len(stored), (), (_OUTSIDE,))
 
-    def verify(self) -> list[Damage]:
-        """Check the catalogue and re-hash every blob; what is damaged, by file of the store."""
-        try:
-            problems = self._catalogue.problems()
-        except StoreDamaged as error:
-            problems = [str(error)]
-        if problems:  # by a damaged catalogue no pack can be judged
-            return [Damage(CATALOGUE_FILE, problem) for problem in problems]
-        found = []
-        for number, group in groupby(self._catalogue.blobs(), key=lambda blob: blob.file):
-            blobs = list(group)
-            damaged = self._contents.damaged(blobs)
-            if damaged:
-                problem = f"{len(damaged)} of {len(blobs)} blobs are missing or changed"
-                affected = self._catalogue.users(damaged[0].sha256, _AFFECTED_SHOWN)
-                found.append(Damage(self._catalogue.pack_name(number), problem, affected))
-        return found
+    def gc(self, keep: Callable[[], Iterable[str]], *, dry_run: bool = False) -> Collected:
+        """Remove the content that only other commits hold than those that ``keep`` names.
 
-    @contextmanager
-    def _only_writer(self, repo: str, branch: str) -> Iterator[None]:
-        with self._lock(f"{repo}@{branch}") as lock:
-            if not lock.try_exclusive():
-                raise BranchBusy(f"another writer holds {repo}@{branch}; try again when it is done")
-            yield
+        Kept too are what these were made of, and each branch's newest commit; every commit,
+        path and arrow stays. ``keep`` is asked when no writer is alive, so that no commit
+        can come unseen. Files are written anew where that frees enough. Waits and crashes as
+        `purge` does; ``dry_run`` only tells.
+        """
+        with nullcontext() if dry_run else self._turns.without_writers():
+            doomed = self._catalogue.unneeded(keep())
+            uses = list(file_uses(self._root, self._catalogue, doomed))
+            rewritten = [use for use in uses if use.is_worth_rewriting]
+            if not dry_run and (doomed or rewritten):
+                why = f"collected on {datetime.now(UTC):%Y-%m-%d}"
+                rearrange(self._root, self._catalogue, doomed, why, rewritten, overwrite=False)
+                self._forget_places()
+        return collected(len(doomed), uses, rewritten)
 
-    @contextmanager
-    def _sweep_kept_away(self) -> Iterator[None]:
-        """Share a lock with all living writers; whoever finds no other sweeps first."""
-        with self._lock("collector") as collector, self._lock("writers") as writers:
-            collector.wait_shared()
-            if writers.try_exclusive():
-                sweep(self._root, set(self._catalogue.files().values()))
-            writers.wait_shared()
-            collector.close()
-            yield
+    def repos(self) -> list[str]:
+        """The names of all repos, sorted."""
+        return self._catalogue.repos()
 
-    @contextmanager
-    def _no_writer(self) -> Iterator[None]:
-        """Wait until no writer is alive, let none begin, and sweep."""
-        with self._lock("collector") as collector, self._lock("writers") as writers:
-            for lock in (collector, writers):
-                if not lock.wait_exclusive_up_to(_COLLECTOR_WAITS_SECONDS):
-                    raise BranchBusy(
-                        f"commits are open for more than {_COLLECTOR_WAITS_SECONDS:.0f} s;"
-                        " nothing was removed: try again when they are done"
-                    )
-            sweep(self._root, set(self._catalogue.files().values()))
-            yield
+    def blob_count(self) -> int:
+        """How many contents `verify` reads."""
+        return self._catalogue.blob_count()
 
-    def _lock(self, name: str) -> FileLock:
-        with disk_errors():
-            return FileLock(self._root / "locks" / f"{name}.lock")
+    def verify(self, on_progress: Callable[[int], None] = lambda _: None) -> list[Damage]:
+        """Check the catalogue and re-hash every blob; what is damaged, by file of the store.
+
+        ``on_progress`` is told how many blobs were read since it was told last.
+        """
+        return verify(self._catalogue, self._contents, on_progress)
 
     @contextmanager
     def _writer(

@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -205,13 +205,12 @@ class PackReader:
         if digest.digest() != blob.sha256:
             raise _damaged(file.name, blob)
 
-    def damaged(self, blobs: Sequence[Blob]) -> list[Blob]:
-        """Those of one file's blobs whose bytes are missing or do not have their SHA-256."""
+    def is_damaged(self, blob: Blob) -> bool:
+        """Whether a blob's bytes are missing or do not have its SHA-256."""
         try:
-            file = self._file(blobs[0].file)
+            return _sha256(_chunks(self._file(blob.file), blob)) != blob.sha256
         except StoreDamaged:
-            return list(blobs)
-        return [blob for blob in blobs if _sha256(_chunks(file, blob)) != blob.sha256]
+            return True
 
     def close(self) -> None:
         """Let go of the files that nobody reads; they are opened again when asked for."""

@@ -38,20 +38,16 @@ class ContentReader:
 
         self._wherever(file, blob, write)
 
-    def damaged(self, blobs: list[Blob]) -> list[Blob]:
-        """Those of one file's blobs that are missing or changed, and were not moved meanwhile."""
-        return [blob for blob in self._packs.damaged(blobs) if self._is_damaged(blob)]
-
-    def _is_damaged(self, blob: Blob) -> bool:
-        while True:
+    def is_damaged(self, blob: Blob) -> bool:
+        """Whether a blob is missing or changed, also where it is now."""
+        while self._packs.is_damaged(blob):
             now = self._catalogue.place(blob.sha256)
             if isinstance(now, Removal):
                 return False
             if now == blob:
                 return True
             blob = now
-            if not self._packs.damaged([blob]):
-                return False
+        return False
 
     def _wherever(self, file: str, blob: Blob, read: Callable[[Blob], T]) -> T:
         if blob.file == NO_FILE:

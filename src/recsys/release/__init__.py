@@ -2,6 +2,6 @@
 
 from recsys.release.assemble import assemble
 from recsys.release.history import Event, history, record_event
-from recsys.release.shelf import list_releases
+from recsys.release.shelf import list_releases, remove_release
 
-__all__ = ["Event", "assemble", "history", "list_releases", "record_event"]
+__all__ = ["Event", "assemble", "history", "list_releases", "record_event", "remove_release"]

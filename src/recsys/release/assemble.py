@@ -32,7 +32,7 @@ from recsys.artifacts.verdict import Verdict
 from recsys.errors import ArtifactInvalid
 
 _LOG = logging.getLogger(__name__)
-_BUILDING: Final = ".building-"
+BUILDING: Final = ".building-"
 _ABANDONED_SECONDS: Final = 24 * 3600
 
 
@@ -69,7 +69,7 @@ def assemble(
     _check_records(model, embeddings, index, products, inputs)
     releases_dir.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(releases_dir)
-    building = releases_dir / f"{_BUILDING}{secrets.token_hex(8)}"
+    building = releases_dir / f"{BUILDING}{secrets.token_hex(8)}"
     building.mkdir()
     try:
         shutil.copyfile(embedder, building / MODEL_FILE)
@@ -172,7 +172,7 @@ def _publish(building: Path, home: Path) -> None:
         except ArtifactInvalid as damage:
             # Workers that serve it hold its files open, so they do not notice.
             _LOG.warning("replacing a damaged release: %s", damage)
-            damaged = building.with_name(f"{_BUILDING}{home.name}-{secrets.token_hex(4)}")
+            damaged = building.with_name(f"{BUILDING}{home.name}-{secrets.token_hex(4)}")
             home.rename(damaged)
             building.rename(home)
             shutil.rmtree(damaged, ignore_errors=True)
@@ -183,6 +183,6 @@ def _publish(building: Path, home: Path) -> None:
 
 def _remove_abandoned(releases_dir: Path) -> None:
     """Clear what a crash left; younger folders may belong to another process."""
-    for folder in releases_dir.glob(f"{_BUILDING}*"):
+    for folder in releases_dir.glob(f"{BUILDING}*"):
         if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import secrets
+import shutil
 from pathlib import Path
 
 from recsys import names
 from recsys.artifacts.release import MANIFEST, Release, read_manifest
 from recsys.errors import ArtifactInvalid
+from recsys.release.assemble import BUILDING
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,3 +33,13 @@ def list_releases(releases_dir: Path) -> list[Release]:
             continue
         found.append((manifest.stat().st_mtime_ns, release))
     return [release for _, release in sorted(found, key=lambda item: (-item[0], item[1].id))]
+
+
+def remove_release(folder: Path) -> None:
+    """Remove a release's folder; nobody ever finds half of one under its name.
+
+    What a crash leaves is taken for an abandoned construction, and goes as those do.
+    """
+    leaving = folder.with_name(f"{BUILDING}{secrets.token_hex(8)}")
+    folder.rename(leaving)
+    shutil.rmtree(leaving)

@@ -1,0 +1,161 @@
+"""Free what no release and no kept night needs: content, release folders, scratch files.
+
+Commits stay, with their files' names and digests, so every trace still ends where it began.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from recsys import names, release
+from recsys.artifacts.live import living_workers, read_live
+from recsys.errors import BadInput
+from recsys.provenance import CommitInfo
+from recsys.provenance.compaction import Collected
+from recsys.provenance.embedded import EmbeddedStore
+from recsys.settings import Settings
+from recsys.stages.night import REPO_OF_STAGE, Night
+from recsys.stages.record import commit_record
+
+_STALE_SECONDS: Final = 24 * 3600
+_SCRATCH: Final = ("pixels-*.npy", "vectors-*.npy", "task-*", "decode-*", "embed-*")
+_FIRST_NIGHT: Final = "1970-01-01"  # an older one is no date, but a command's placeholder
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What went, or would go: from the data store, and the named folders and files beside it."""
+
+    store: Collected
+    releases: tuple[str, ...]
+    release_bytes: int
+    scratch: tuple[str, ...]
+    scratch_bytes: int
+
+
+def collect_garbage(night: Night, *, dry_run: bool = False) -> Freed:
+    """Free what nothing needs; ``dry_run`` only tells.
+
+    Kept are the newest commit of every branch, the commits of the newest ``keep_nights``
+    nights, the newest ``keep_releases`` releases, the live one, the one before it and those
+    that a worker still answers with, all that these were made of, and every commit of a repo
+    that people fill (overrides, say).
+
+    Raises
+    ------
+    BadInput
+        The data store is a Pachyderm server.
+    BranchBusy
+        A commit was open all the while; nothing was freed.
+    """
+    settings, store = night.settings, night.store
+    if not isinstance(store, EmbeddedStore):
+        raise BadInput(
+            "`recsys store gc` is for the embedded store: pachd collects by itself"
+            " what no commit holds"
+        )
+    freed = store.gc(lambda: _kept_commits(night, store), dry_run=dry_run)
+    folders = list(_old_releases(night, store))
+    scratch = list(_stale(settings))
+    result = Freed(
+        freed,
+        tuple(path.name for path in folders),
+        sum(_size(path) for path in folders),
+        tuple(path.name for path in scratch),
+        sum(_size(path) for path in scratch),
+    )
+    if not dry_run:
+        for path in folders:
+            release.remove_release(path)
+        for path in scratch:
+            _remove(path)
+    return result
+
+
+def _kept_commits(night: Night, store: EmbeddedStore) -> Iterator[str]:
+    repos = {repo: list(store.commits(repo)) for repo in store.repos()}
+    nights = {_night_of(commit, night.settings) for commits in repos.values() for commit in commits}
+    kept = set(sorted(nights)[-night.settings.keep_nights :])
+    for repo, commits in repos.items():
+        for commit in commits:
+            if repo not in REPO_OF_STAGE.values() or _night_of(commit, night.settings) in kept:
+                yield commit.ref
+    yield from _kept_releases(night.settings, repos.get(names.RELEASES, [])).values()
+
+
+def _night_of(commit: CommitInfo, settings: Settings) -> str:
+    """The night that a commit's record names, else the day on which it was made."""
+    told = str(commit_record(commit.message).get("night", ""))
+    return (
+        told
+        if told >= _FIRST_NIGHT
+        else commit.finished.astimezone(settings.zone).date().isoformat()
+    )
+
+
+def _kept_releases(settings: Settings, commits: Iterable[CommitInfo]) -> dict[str, str]:
+    """Release id → its newest commit, of those that stay deployable."""
+    in_use = _in_use(settings)
+    kept: dict[str, str] = {}
+    for commit in commits:  # newest first
+        digest = str(commit_record(commit.message).get("artifact_digest", ""))
+        release_id = names.release_id(digest)
+        if release_id not in kept and (len(kept) < settings.keep_releases or release_id in in_use):
+            kept[release_id] = commit.ref
+    return kept
+
+
+def _in_use(settings: Settings) -> set[str | None]:
+    """The live release, the one that was live before it, and what workers answer with."""
+    live = read_live(settings.releases_dir)
+    events = reversed(release.history(settings.releases_dir))
+    before = (
+        event.previous for event in events if event.release == live and event.event != "refused"
+    )
+    workers = living_workers(settings.serving_dir)
+    return {live, next(before, None), *(worker.release for worker in workers)}
+
+
+def _old_releases(night: Night, store: EmbeddedStore) -> Iterator[Path]:
+    """Folders of releases that are not kept; a young one may not be committed yet."""
+    settings = night.settings
+    commits = store.commits(names.RELEASES) if names.RELEASES in store.repos() else ()
+    kept = {*_kept_releases(settings, commits), *_in_use(settings)}
+    for path in sorted(settings.releases_dir.glob("r-*")):
+        if names.is_release_id(path.name) and path.name not in kept and _is_stale(path):
+            yield path
+
+
+def _stale(settings: Settings) -> Iterator[Path]:
+    for pattern in _SCRATCH:
+        for path in sorted(settings.scratch_dir.glob(pattern)):
+            if _is_stale(path):
+                yield path
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether nothing in it was written for a day."""
+    newest = max((part.lstat().st_mtime for part in _tree(path)), default=0.0)
+    return time.time() - newest > _STALE_SECONDS
+
+
+def _size(path: Path) -> int:
+    return sum(part.lstat().st_size for part in _tree(path) if part.is_file())
+
+
+def _tree(path: Path) -> Iterator[Path]:
+    yield path
+    if path.is_dir() and not path.is_symlink():
+        yield from path.rglob("*")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,192 @@
+"""What `recsys store gc` keeps and frees, and what `recsys store verify` says."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from recsys import names
+from recsys.artifacts.base import ARTIFACT_FILE
+from recsys.artifacts.live import write_live
+from recsys.artifacts.release import Release
+from recsys.cli.main import app
+from recsys.errors import BadInput, ContentRemoved
+from recsys.release import record_event
+from recsys.settings import Settings, load_settings
+from recsys.stages.collect_garbage import collect_garbage
+from recsys.stages.night import Night
+from recsys.stages.task import Task
+from serving_release import make_release
+
+YESTERYEAR = time.time() - 400 * 24 * 3600
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(state_dir=tmp_path, keep_nights=2, keep_releases=2)
+
+
+def catalog_of(settings: Settings, date: str) -> str:
+    """Commit one night's catalog; returns its ref."""
+    night = Night(settings, date)
+    night.store.ensure_repo(names.CATALOG)
+    message = json.dumps({"night": date})
+    with night.store.commit(names.CATALOG, message=message, replace=True) as writer:
+        writer.put("/night", date.encode())
+    return writer.ref
+
+
+def release_of(settings: Settings, date: str, seed: int, catalog: str) -> tuple[Release, str]:
+    """Commit one night's release, made of a catalog; returns it with its ref."""
+    made = make_release(settings.releases_dir, seed=seed)
+    parameters = {"seed": seed}
+    task = Task(
+        Night(settings, date), "assemble_release", [catalog], parameters, rooms=("release",)
+    )
+    return made, task.publish(made, [("/seed", b"seed %d" % seed)]).ref
+
+
+def grow_old(path: Path) -> None:
+    for part in (*path.rglob("*"), path):
+        os.utime(part, (YESTERYEAR, YESTERYEAR))
+
+
+def is_there(settings: Settings, ref: str, path: str) -> bool:
+    try:
+        Night(settings, "2026-01-01").read(ref, path)
+    except ContentRemoved:
+        return False
+    return True
+
+
+def collect(settings: Settings, *, dry_run: bool = False):
+    return collect_garbage(Night(settings, "0001-01-01"), dry_run=dry_run)
+
+
+def test_the_newest_nights_stay_and_older_ones_keep_their_lineage(settings: Settings) -> None:
+    refs = [catalog_of(settings, f"2026-01-{day:02}") for day in range(1, 6)]
+    assert collect(settings).store.blobs == 3
+    assert [is_there(settings, ref, "/night") for ref in refs] == [False] * 3 + [True] * 2
+    store = Night(settings, "2026-01-01").store
+    assert [file.path for file in store.files(refs[0])] == ["/night"]
+
+
+def test_what_people_decided_stays_whatever_its_age(settings: Settings) -> None:
+    night = Night(settings, "2026-01-01")
+    night.store.ensure_repo(names.OVERRIDES)
+    refs = []
+    for day in range(5):
+        message = json.dumps({"night": f"2020-01-0{day + 1}"})
+        with night.store.commit(names.OVERRIDES, message=message, replace=True) as writer:
+            writer.put(ARTIFACT_FILE, b"%d" % day)
+        refs.append(writer.ref)
+    collect(settings)
+    assert all(is_there(settings, ref, ARTIFACT_FILE) for ref in refs)
+
+
+def test_releases_stay_with_all_they_were_made_of(settings: Settings) -> None:
+    made = []
+    for day in range(1, 7):
+        catalog = catalog_of(settings, f"2026-01-{day:02}")
+        made.append((*release_of(settings, f"2026-01-{day:02}", day, catalog), catalog))
+    for day in range(7, 10):
+        catalog_of(settings, f"2026-01-{day:02}")  # nights without a release
+    live, before = made[2][0], made[1][0]
+    write_live(settings.releases_dir, live.id)
+    record_event(
+        settings.releases_dir, event="rolled_back", release=live.id, previous=before.id, why="test"
+    )
+    for release, _, _ in made:
+        grow_old(settings.releases_dir / release.id)
+
+    freed = collect(settings)
+
+    kept = [False, True, True, False, True, True]  # before, live, and the two newest
+    assert [is_there(settings, ref, "/seed") for _, ref, _ in made] == kept
+    assert [is_there(settings, catalog, "/night") for _, _, catalog in made] == kept
+    assert [(settings.releases_dir / release.id).is_dir() for release, _, _ in made] == kept
+    assert set(freed.releases) == {made[0][0].id, made[3][0].id}
+    assert freed.release_bytes > 0
+    assert sorted(path.name for path in settings.releases_dir.iterdir() if path.is_dir()) == sorted(
+        {*(release.id for (release, _, _), stays in zip(made, kept, strict=True) if stays), "live"}
+    )
+
+
+def test_a_young_release_folder_may_not_be_committed_yet(settings: Settings) -> None:
+    catalog_of(settings, "2026-01-01")
+    young = make_release(settings.releases_dir, seed=1)
+    assert collect(settings).releases == ()
+    assert (settings.releases_dir / young.id).is_dir()
+
+
+def test_stale_scratch_files_go_and_young_ones_stay(settings: Settings) -> None:
+    scratch = settings.scratch_dir
+    for age in ("old", "new"):
+        (scratch / f"task-{age}").mkdir(parents=True)
+        for name in (f"pixels-{age}.npy", f"vectors-{age}.npy", f"task-{age}/x"):
+            (scratch / name).write_bytes(b"12345")
+    (scratch / "notes-old.txt").write_bytes(b"somebody's")
+    for path in scratch.glob("*-old*"):
+        grow_old(path)
+    told = collect(settings, dry_run=True)
+    assert set(told.scratch) == {"pixels-old.npy", "vectors-old.npy", "task-old"}
+    assert told.scratch_bytes == 15
+    assert collect(settings) == told
+    assert {path.name for path in scratch.iterdir()} == {
+        *("notes-old.txt", "pixels-new.npy", "vectors-new.npy", "task-new")
+    }
+
+
+def test_a_pachyderm_server_collects_by_itself(settings: Settings) -> None:
+    class Elsewhere(Night):
+        store = None  # type: ignore[assignment]
+
+    with pytest.raises(BadInput, match="pachd collects by itself"):
+        collect_garbage(Elsewhere(settings, "2026-01-01"))
+
+
+# The command
+
+
+@pytest.fixture
+def recsys(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(settings.state_dir))
+    monkeypatch.setenv("RECSYS_KEEP_NIGHTS", "2")
+    return lambda *arguments: CliRunner().invoke(app, ["store", *arguments])
+
+
+def test_the_command_tells_what_it_freed(settings: Settings, recsys) -> None:
+    refs = [catalog_of(settings, f"2026-01-{day:02}") for day in range(1, 6)]
+    dry = recsys("gc", "--dry-run")
+    assert dry.exit_code == 0
+    assert "would free 30 bytes of 3 contents: the store 50 bytes → 20 bytes" in dry.stdout
+    assert is_there(settings, refs[0], "/night")
+    told = json.loads(recsys("gc", "--json").stdout)
+    assert told["store"]["blobs"] == 3
+    assert told["dry_run"] is False
+    assert not is_there(settings, refs[0], "/night")
+
+
+def test_a_sound_store_verifies(settings: Settings, recsys) -> None:
+    catalog_of(settings, "2026-01-01")
+    done = recsys("verify")
+    assert (done.exit_code, done.stdout) == (0, "every content has its SHA-256\n")
+    assert json.loads(recsys("verify", "--json").stdout) == {"sound": True, "damaged": []}
+
+
+def test_damage_is_named_with_the_files_it_affects(settings: Settings, recsys) -> None:
+    ref = catalog_of(settings, "2026-01-01")
+    (pack,) = settings.store_dir.glob("packs/*")
+    pack.write_bytes(b"2026-01-99")
+    done = recsys("verify")
+    assert done.exit_code == 3
+    assert f"packs/{pack.name}: 1 of 1 blobs" in done.stdout
+    assert f"{ref}:/night" in done.stdout
+    told = json.loads(recsys("verify", "--json").stdout)
+    assert told["sound"] is False
+    assert told["damaged"][0]["affected"] == [f"{ref}:/night"]
