@@ -1,13 +1,9 @@
-"""The contract of the data store: one suite, every adapter.
-
-An adapter joins with one line in ``ADAPTERS``: a function from an empty folder to a store.
-"""
+"""The contract of the data store: one suite, every adapter of ``conftest.py``."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -24,22 +20,10 @@ from recsys.errors import (
     InvalidPath,
     RepoNotFound,
 )
-from recsys.provenance import Change, DataStore, Writer, open_store
-from recsys.settings import load_settings
+from recsys.provenance import Change, DataStore, Writer
 
-ADAPTERS: dict[str, Callable[[Path], DataStore]] = {
-    "embedded": lambda folder: open_store(load_settings(state_dir=folder)),
-}
 NO_COMMIT = "0" * 32
 LARGE = bytes(range(256)) * 1200  # 300 KB: above what the embedded store packs
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> DataStore:
-    made = ADAPTERS[request.param](tmp_path)
-    for repo in ("catalog", "models", "embeddings", "indexes"):
-        made.ensure_repo(repo)
-    return made
 
 
 def put(

@@ -7,10 +7,13 @@ and what a file system can hold, so that every commit can be materialised.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from recsys import names
-from recsys.errors import CommitNotFound, InvalidName, InvalidPath
+from recsys.errors import CommitNotFound, InvalidInputs, InvalidName, InvalidPath
+
+# What an adapter must keep inside a commit beside the files stands here.
+RESERVED = "/.recsys"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 # Printable ASCII without the characters that Pachyderm's globs give a meaning.
@@ -32,6 +35,8 @@ def check_path(path: str) -> str:
     """Return a file's path, or raise `InvalidPath`."""
     if len(path) > _PATH_MAX_CHARACTERS or _PATH.fullmatch(path) is None:
         raise InvalidPath(f"path {path[:120]!r}: {_ALLOWED_PATHS}")
+    if path == RESERVED or path.startswith(f"{RESERVED}/"):
+        raise InvalidPath(f"path {path[:120]!r}: {RESERVED} is kept for the data store itself")
     return path
 
 
@@ -54,6 +59,26 @@ def split_ref(ref: str) -> tuple[str, str]:
         return names.parse_ref(ref)
     except ValueError as error:
         raise CommitNotFound(str(error)) from error
+
+
+def check_inputs(
+    repo: str, branch: str, inputs: Sequence[str], settled: Collection[str] | None
+) -> list[str]:
+    """The repos of a commit's inputs, in their order, or `InvalidInputs`.
+
+    ``settled`` are the input repos that the branch had before, None for a new branch.
+    """
+    repos = [split_ref(ref)[0] for ref in inputs]
+    if repo in repos:
+        raise InvalidInputs(f"{repo}@{branch}: a repo is no input of itself")
+    if len(set(repos)) != len(repos):
+        raise InvalidInputs(f"{repo}@{branch}: one input for each repo, not {', '.join(inputs)}")
+    if settled is not None and set(repos) != set(settled):
+        raise InvalidInputs(
+            f"{repo}@{branch} was given inputs from {', '.join(repos) or 'no repo'}; its inputs"
+            f" are always from: {', '.join(settled) or 'none: it is a source'}. Use another branch"
+        )
+    return repos
 
 
 def folders_of(path: str) -> Iterator[str]:

@@ -20,10 +20,9 @@ from recsys.errors import (
     CommitClosed,
     CommitNotFound,
     FileMissing,
-    InvalidInputs,
     StoreDamaged,
 )
-from recsys.provenance.addresses import check_path, check_prefix, split_ref
+from recsys.provenance.addresses import check_inputs, check_path, check_prefix, split_ref
 from recsys.provenance.catalogue import (
     CATALOGUE_FILE,
     Catalogue,
@@ -279,19 +278,7 @@ class EmbeddedStore:
 
     def _check_inputs(self, repo: str, target: Branch, inputs: Sequence[str]) -> dict[str, int]:
         """The inputs' numbers in the catalogue, by repo."""
-        repos = [split_ref(ref)[0] for ref in inputs]
-        if repo in repos:
-            raise InvalidInputs(f"{repo}@{target.name}: a repo is no input of itself")
-        if len(set(repos)) != len(repos):
-            raise InvalidInputs(
-                f"{repo}@{target.name}: one input for each repo, not {', '.join(inputs)}"
-            )
-        if target.input_repos is not None and set(repos) != set(target.input_repos):
-            before = ", ".join(target.input_repos) or "none: it is a source"
-            raise InvalidInputs(
-                f"{repo}@{target.name} was given inputs from {', '.join(repos) or 'no repo'};"
-                f" its inputs are always from: {before}. Use another branch"
-            )
+        repos = check_inputs(repo, target.name, inputs, target.input_repos)
         return {name: self._catalogue.seq(ref) for name, ref in zip(repos, inputs, strict=True)}
 
 

@@ -6,19 +6,27 @@ import hashlib
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from recsys.errors import CommitClosed, FileMissing, InvalidPath
 from recsys.provenance.addresses import check_path, folders_of
-from recsys.provenance.packs import PACKED_MAX_BYTES, Blob, NewBlob, PackWriter
+from recsys.provenance.packs import PACKED_MAX_BYTES, NewBlob, PackWriter
 
 _CHUNK_BYTES = 1 << 20
+
+
+class Content(Protocol):
+    """What a draft must know of an inherited file."""
+
+    @property
+    def sha256(self) -> bytes:
+        """The SHA-256 of its bytes."""
 
 
 class Draft:
     """The paths that the commit will hold: those it inherits, with its changes laid over."""
 
-    def __init__(self, parent: Mapping[str, Blob], *, replace: bool = False) -> None:
+    def __init__(self, parent: Mapping[str, Content], *, replace: bool = False) -> None:
         self._parent = parent
         self._inherited = {} if replace else parent
         self._laid_over: dict[str, bytes | None] = {}
