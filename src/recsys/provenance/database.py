@@ -6,6 +6,7 @@ no lock that a writer waits for (WAL). ``docs/store-format.md`` describes the ta
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,9 +158,10 @@ def database_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    immutable = "&immutable=1" if _cannot_change(path) else ""
     with database_errors(path):
         db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+            f"{path.absolute().as_uri()}?mode={mode}{immutable}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
@@ -171,6 +173,18 @@ def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
             yield db
         finally:
             db.close()
+
+
+def _cannot_change(path: Path) -> bool:
+    """Whether the file is on a read-only mount, and all of it in the one file.
+
+    SQLite must be told: to look for changes it would make a ``-shm`` file beside it.
+    """
+    try:
+        read_only = os.statvfs(path.parent).f_flag & os.ST_RDONLY
+    except OSError:
+        return False
+    return bool(read_only) and not path.with_name(f"{path.name}-wal").exists()
 
 
 def _format_of(path: Path, db: sqlite3.Connection) -> int:
