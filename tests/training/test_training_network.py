@@ -146,6 +146,25 @@ def test_the_same_arguments_give_the_same_bytes(trained: TrainedNetwork, tmp_pat
     assert digests[0] == digests[1]
 
 
+def test_equal_classifiers_are_saved_as_equal_bytes_wherever_they_lie_in_memory(
+    tmp_path: Path,
+) -> None:
+    import keras
+
+    from recsys.training.export import save_classifier
+    from recsys.training.network import build_network
+
+    alive = []
+    for name in ("one.keras", "other.keras"):
+        keras.utils.set_random_seed(1)
+        alive.append(build_network(width=20, height=24, dimension=16, classes=3, seed=1))
+        save_classifier(alive[-1].classifier, tmp_path / name)
+    assert sha256_file(tmp_path / "one.keras") == sha256_file(tmp_path / "other.keras")
+    again = keras.saving.load_model(tmp_path / "one.keras")
+    for old, new in zip(alive[0].classifier.weights, again.weights, strict=True):
+        assert np.array_equal(old, new)
+
+
 def test_a_learning_rate_of_zero_leaves_the_network_untrained(tmp_path: Path) -> None:
     idle = train(
         PIXELS, LABELS, SIDES, replace(PARAMETERS, learning_rate=0.0, epochs=1), tmp_path / "idle"

@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from recsys.cli import duplicates, labels, nightly, quarantine, releases, services, similar, store
+from recsys.cli import (
+    duplicates,
+    labels,
+    nightly,
+    quarantine,
+    releases,
+    reproduce,
+    services,
+    similar,
+    store,
+)
 from recsys.errors import RecsysError
 
 app = typer.Typer(
@@ -23,6 +33,8 @@ app = typer.Typer(
 app.command()(nightly.nightly)
 app.command()(similar.similar)
 app.command()(releases.releases)
+app.command()(reproduce.reproduce)
+app.command(hidden=True)(reproduce.replay)
 app.add_typer(quarantine.app)
 app.command()(labels.labels)
 app.command()(duplicates.duplicates)

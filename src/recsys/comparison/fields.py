@@ -31,7 +31,7 @@ class FieldDifference:
 
     def __str__(self) -> str:
         change = "" if self.delta is None else f" ({self.delta:+.6g})"
-        return f"{self.name} {_short(self.old)} → {_short(self.new)}{change}"
+        return f"{self.name} {_short(self.old)} → {_short(self.new)}{change}".lstrip()
 
 
 def compare_fields(old: Any, new: Any) -> list[FieldDifference]:

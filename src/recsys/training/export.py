@@ -6,6 +6,7 @@ Importing this module loads TensorFlow.
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 _KERAS_FACTS = "metadata.json"
+_KERAS_CONFIG = "config.json"
+_SHARED_OBJECT = re.compile(rb'(?<="shared_object_id": )\d+')
 
 
 def export_embedder(embedder: Any, path: Path) -> None:
@@ -35,18 +38,28 @@ def export_embedder(embedder: Any, path: Path) -> None:
 def save_classifier(classifier: Any, path: Path) -> None:
     """Write the classifier as a ``.keras`` archive; equal weights give equal bytes.
 
-    Keras notes when it saved, in the archive and on its entries; both are left out.
+    Keras notes when it saved, and where in memory shared objects lay: the times are left
+    out, the objects are numbered.
     """
-    dated = path.with_name(f"dated-{path.name}")
-    classifier.save(dated)
-    with zipfile.ZipFile(dated) as saved, zipfile.ZipFile(path, "w") as undated:
+    noted = path.with_name(f"noted-{path.name}")
+    classifier.save(noted)
+    with zipfile.ZipFile(noted) as saved, zipfile.ZipFile(path, "w") as written:
         for name in saved.namelist():
             content = saved.read(name)
             if name == _KERAS_FACTS:
                 facts = json.loads(content)
                 content = json.dumps({"keras_version": facts["keras_version"]}).encode()
-            undated.writestr(zipfile.ZipInfo(name), content)  # dated 1980-01-01
-    dated.unlink()
+            elif name == _KERAS_CONFIG:
+                content = _numbered(content)
+            written.writestr(zipfile.ZipInfo(name), content)  # dated 1980-01-01
+    noted.unlink()
+
+
+def _numbered(config: bytes) -> bytes:
+    numbers: dict[bytes, int] = {}
+    return _SHARED_OBJECT.sub(
+        lambda found: str(numbers.setdefault(found[0], len(numbers))).encode(), config
+    )
 
 
 def parity(embedder: Any, path: Path, pixels: npt.NDArray[np.uint8]) -> float:
