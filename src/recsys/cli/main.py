@@ -7,6 +7,7 @@ import sys
 import typer
 
 from recsys.cli import (
+    diff,
     duplicates,
     labels,
     nightly,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(nightly.nightly)
 app.command()(similar.similar)
 app.command()(releases.releases)
+app.command()(diff.diff)
 app.command()(reproduce.reproduce)
 app.command(hidden=True)(reproduce.replay)
 app.add_typer(quarantine.app)

@@ -23,7 +23,14 @@ from recsys.stages.night import REPO_OF_STAGE, Night
 from recsys.stages.record import commit_record
 
 _STALE_SECONDS: Final = 24 * 3600
-_SCRATCH: Final = ("pixels-*.npy", "vectors-*.npy", "task-*", "decode-*", "embed-*")
+_SCRATCH: Final = (
+    "pixels-*.npy",
+    "vectors-*.npy",
+    "task-*",
+    "decode-*",
+    "embed-*",
+    "reproduce-*",
+)
 _FIRST_NIGHT: Final = "1970-01-01"  # an older one is no date, but a command's placeholder
 
 

@@ -109,7 +109,7 @@ def reproduce_release(
         if code.tree is None:
             replay = replay_release(night, release_id, folder, changes=changes, on_stage=on_stage)
         else:
-            replay = _replay_in(code.tree, night.settings, release_id, folder, changes, on_stage)
+            replay = replay_in(code.tree, night.settings, release_id, folder, changes, on_stage)
         again = scratch_night(night, folder)
         rebuilt = Rebuilt(night, again, recorded, replay.commits, folder / "compared")
         return Reproduction(
@@ -132,7 +132,7 @@ def _suites_dir(settings: Settings, tree: Path | None) -> Path:
     return tree / _EXPECTATIONS if tree and ours == PROJECT_ROOT / _EXPECTATIONS else ours
 
 
-def _replay_in(
+def replay_in(
     tree: Path,
     settings: Settings,
     release_id: str,
