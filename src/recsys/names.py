@@ -8,6 +8,7 @@ from typing import Final
 # Provenance repos, in the order of the flow. An arrow is a commit that names its inputs.
 CATALOG: Final = "catalog"
 OVERRIDES: Final = "overrides"
+PURGES: Final = "purges"
 MEASURED: Final = "measured"
 VALIDATED: Final = "validated"
 SPLITS: Final = "splits"
@@ -53,10 +54,12 @@ SUITE_MODEL: Final = "model"
 SUITE_LABELS: Final = "labels"
 SUITE_INDEX: Final = "index"
 SUITE_DEPLOYMENT: Final = "deployment"
+SUITE_ROLLBACK: Final = "rollback"
 SUITE_SERVICE: Final = "service"
 
 _REF = re.compile(r"(?P<repo>[A-Za-z0-9_-]{1,63})@(?P<commit>[0-9a-f]{32})")
 _RELEASE = re.compile(r"r-[0-9a-f]{16}")
+_MODEL = re.compile(r"m-[0-9a-f]{12}")
 
 
 def commit_ref(repo: str, commit_id: str) -> str:
@@ -80,6 +83,11 @@ def parse_ref(ref: str) -> tuple[str, str]:
     return match["repo"], match["commit"]
 
 
+def is_ref(text: str) -> bool:
+    """Whether the text is a commit reference."""
+    return _REF.fullmatch(text) is not None
+
+
 def release_id(manifest_sha256: str) -> str:
     """The id of the release whose manifest has this SHA-256 (hex)."""
     return f"r-{manifest_sha256[:16]}"
@@ -88,6 +96,11 @@ def release_id(manifest_sha256: str) -> str:
 def is_release_id(text: str) -> bool:
     """Whether the text has the form of a release id, and so is safe as a folder name."""
     return _RELEASE.fullmatch(text) is not None
+
+
+def is_model_version(text: str) -> bool:
+    """Whether the text has the form of a model's short name."""
+    return _MODEL.fullmatch(text) is not None
 
 
 def model_version(model_sha256: str) -> str:

@@ -241,6 +241,11 @@ class Settings(BaseSettings):
         return self.state_dir / "run"
 
     @property
+    def sheets_dir(self) -> Path:
+        """Contact sheets that commands drew by themselves."""
+        return self.state_dir / "sheets"
+
+    @property
     def scratch_dir(self) -> Path:
         """Temporary work; safe to delete when nothing runs."""
         return self.state_dir / "scratch"

@@ -5,7 +5,13 @@ import hashlib
 import pandas as pd
 import pytest
 
-from recsys.catalog import changes, merge_styles, row_digests, surviving_images
+from recsys.catalog import (
+    changes,
+    merge_styles,
+    row_digests,
+    surviving_images,
+    without_products,
+)
 from recsys.errors import DeliveryUnreadable
 
 HEAD = b"id,name\n"
@@ -135,3 +141,13 @@ def test_no_change_is_an_empty_table_of_texts() -> None:
     assert list(table.columns) == ["id", "change"]
     assert table.empty
     assert isinstance(table["id"].dtype, pd.StringDtype)
+
+
+def test_a_table_without_some_products_keeps_every_other_line_as_it_was() -> None:
+    table = HEAD + b'1,a\r\n2,"b, ""c"""\n1,twin\nmalformed\n3,\xff\n'
+    assert without_products(table, {"1"}) == HEAD + b'2,"b, ""c"""\nmalformed\n3,\xff\n'
+    assert without_products(table, {"9"}) == table
+
+
+def test_what_is_no_table_is_left_for_the_gate_to_judge() -> None:
+    assert without_products(b"\x89PNG\r\n not a csv", {"1"}) == b"\x89PNG\r\n not a csv"

@@ -50,6 +50,9 @@ class Platform:
     def answer(self, product_id: str, k: int = 5) -> dict[str, Any]:
         return ask(self.settings, product_id, k, {})["jsonData"]
 
+    def answer_tags(self, product_id: str = "10010") -> dict[str, str]:
+        return ask(self.settings, product_id, 5, {})["meta"]["tags"]
+
     def post(self, message: object) -> httpx.Response:
         return httpx.post(self.settings.predictions_url, json=message, timeout=30)
 

@@ -36,6 +36,7 @@ PROBE = {
     "top_score": 0.98,
     "self_returned": False,
 }
+ROLLBACK = {"precision_at_10_gain": 0.01, "rolled_back_from": False}
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,9 @@ PROBE = {
         ("deployment", PROBE, {"results": 0, "top_score": None}),
         ("deployment", PROBE, {"top_score": 1.01}),
         ("deployment", PROBE, {"self_returned": True}),
+        ("rollback", ROLLBACK, {"precision_at_10_gain": 0.0}),
+        ("rollback", ROLLBACK, {"precision_at_10_gain": float("nan")}),
+        ("rollback", ROLLBACK, {"rolled_back_from": True}),
     ],
 )
 def test_one_bad_figure_is_refused(
@@ -69,7 +73,13 @@ def test_one_bad_figure_is_refused(
 
 @pytest.mark.parametrize(
     ("suite", "good"),
-    [("model", MODEL), ("index", INDEX), ("service", SERVICE), ("deployment", PROBE)],
+    [
+        ("model", MODEL),
+        ("index", INDEX),
+        ("service", SERVICE),
+        ("deployment", PROBE),
+        ("rollback", ROLLBACK),
+    ],
 )
 def test_good_figures_pass_without_a_warning(
     tmp_path: Path, suite: str, good: dict[str, Any]

@@ -256,7 +256,7 @@ def test_every_prediction_is_logged_whatever_came_of_it(running, release):
     ]
     assert [line["filtered"] for line in new] == [False, True, False, False]
     assert [line["release"] for line in new[:2]] == [release.id] * 2
-    assert len(new[0]["top"]) == 3
+    assert [len(answer) for answer in new[0]["answers"]] == [3]
     assert all(0 < line["milliseconds"] < 5000 for line in new)
 
 

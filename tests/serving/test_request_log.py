@@ -12,8 +12,9 @@ LINE = RequestLine(
     queries=1,
     k=10,
     filtered=False,
+    asked=("3",),
     results=(2,),
-    top=("1", "2"),
+    answers=(("1", "2"),),
     status_code=200,
     milliseconds=1.5,
 )
@@ -41,10 +42,18 @@ def test_every_request_is_one_line_at_once_in_the_file_of_its_day(tmp_path):
 
 def test_a_line_is_bounded(tmp_path):
     log = RequestLog(tmp_path)
-    log.write(replace(LINE, results=(1,) * 1000, top=("x" * 1000,) * 1000))
+    log.write(
+        replace(
+            LINE,
+            asked=("y" * 1000,) * 1000,
+            results=(1,) * 1000,
+            answers=(("x" * 1000,) * 50,) * 1000,
+        )
+    )
     (line,) = logged(tmp_path)
     assert len(line["results"]) == 32
-    assert line["top"] == ["x" * 80] * 10
+    assert line["asked"] == ["y" * 80] * 32
+    assert line["answers"] == [["x" * 80] * 10] * 32
     log.close()
 
 

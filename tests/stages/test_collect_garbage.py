@@ -14,7 +14,7 @@ from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE
 from recsys.artifacts.live import write_live
 from recsys.artifacts.release import Release
-from recsys.cli.main import app
+from recsys.cli.main import command_line
 from recsys.errors import BadInput, ContentRemoved
 from recsys.release import record_event
 from recsys.settings import Settings, load_settings
@@ -157,7 +157,7 @@ def test_a_pachyderm_server_collects_by_itself(settings: Settings) -> None:
 def recsys(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RECSYS_STATE_DIR", str(settings.state_dir))
     monkeypatch.setenv("RECSYS_KEEP_NIGHTS", "2")
-    return lambda *arguments: CliRunner().invoke(app, ["store", *arguments])
+    return lambda *arguments: CliRunner().invoke(command_line(["store"]), ["store", *arguments])
 
 
 def test_the_command_tells_what_it_freed(settings: Settings, recsys) -> None:

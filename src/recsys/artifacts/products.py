@@ -109,6 +109,10 @@ class ProductTable:
         fields = json.loads((folder / FILES[3]).read_bytes())["fields"]
         return cls(ids, product_names, codes, {field: tuple(values) for field, values in fields})
 
+    def kept(self, mask: npt.NDArray[np.bool_]) -> Self:
+        """The rows where the mask ([n] bool) is true, with the same vocabulary."""
+        return type(self)(self.ids[mask], self.names[mask], self.codes[mask], self.vocabulary)
+
     def row(self, product_id: str) -> int:
         """The row of a product.
 

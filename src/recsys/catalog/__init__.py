@@ -6,7 +6,13 @@ A delivery is the whole catalog or a delta, which is laid over the catalog accep
 from recsys.catalog.delivery import Delivery
 from recsys.catalog.drawn import PlantedFaults, draw_catalog, planted_faults
 from recsys.catalog.layouts import open_delivery
-from recsys.catalog.merge import changes, merge_styles, row_digests, surviving_images
+from recsys.catalog.merge import (
+    changes,
+    merge_styles,
+    row_digests,
+    surviving_images,
+    without_products,
+)
 
 __all__ = [
     "Delivery",
@@ -18,4 +24,5 @@ __all__ = [
     "planted_faults",
     "row_digests",
     "surviving_images",
+    "without_products",
 ]

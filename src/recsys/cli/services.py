@@ -149,7 +149,7 @@ def _show_one_answer(settings: Settings, folder: Path) -> None:
     product_id = bytes(table.ids[len(table) // 2]).decode()
     answer = ask(settings, product_id, _FIRST_K, {})
     print_answer(f"{product_id}, {table.describe(len(table) // 2)['name']}", answer)
-    sheet = settings.state_dir / "sheets" / f"{folder.name}-{product_id}.png"
+    sheet = settings.sheets_dir / f"{folder.name}-{product_id}.png"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     draw_sheet(settings, product_id, answer, sheet)
     console.print(f"contact sheet: {sheet}")

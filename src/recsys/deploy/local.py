@@ -17,10 +17,21 @@ from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import verify_release
 from recsys.deploy.port import Deployment, ProbeRow
 from recsys.errors import ArtifactInvalid, DeployFailed, ReleaseUnknown, ServiceUnavailable
+from recsys.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.1
 _REQUEST_SECONDS: Final = 10.0
+
+
+def local_seldon(settings: Settings) -> LocalSeldon:
+    """The microservice that these settings describe."""
+    return LocalSeldon(
+        releases_dir=settings.releases_dir,
+        serving_dir=settings.serving_dir,
+        predictions_url=settings.predictions_url,
+        timeout_seconds=settings.deploy_timeout_seconds,
+    )
 
 
 class LocalSeldon:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -14,14 +15,15 @@ from recsys.artifacts.digests import canonical_json
 from recsys.errors import BadInput
 
 HISTORY_FILE: Final = "history.jsonl"
-EventKind = Literal["deployed", "refused", "rolled_back"]
+EventKind = Literal["deployed", "refused", "rolled_back", "rollback_lifted", "purged"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """One deployment, refusal or rollback.
+    """One deployment, refusal, rollback, its lifting, or purge.
 
-    ``previous`` is the release that was live before, ``when`` UTC in ISO 8601.
+    ``release`` is what was made live (or refused), ``previous`` was live before, ``when`` is
+    UTC in ISO 8601, ``who`` the person, empty when the night did it.
     """
 
     event: str
@@ -29,10 +31,17 @@ class Event:
     previous: str | None
     when: str
     why: str
+    who: str = ""
 
 
 def record_event(
-    releases_dir: Path, *, event: EventKind, release: str, previous: str | None, why: str
+    releases_dir: Path,
+    *,
+    event: EventKind,
+    release: str,
+    previous: str | None,
+    why: str,
+    who: str = "",
 ) -> Event:
     """Append an event and flush it to disk.
 
@@ -44,7 +53,7 @@ def record_event(
     if event not in get_args(EventKind):
         raise BadInput(f"no event {event!r}; the events are {', '.join(get_args(EventKind))}")
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    kept = Event(event, release, previous, when, why)
+    kept = Event(event, release, previous, when, why, who)
     releases_dir.mkdir(parents=True, exist_ok=True)
     with (releases_dir / HISTORY_FILE).open("a+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -63,6 +72,23 @@ def history(releases_dir: Path) -> list[Event]:
         return []
     parsed = (_parse(line) for line in path.read_bytes().splitlines())
     return [event for event in parsed if event is not None]
+
+
+def standing_rollback(events: Iterable[Event]) -> Event | None:
+    """The rollback that the next night may not silently undo, or None.
+
+    A rollback stands until a deployment, which had to beat it, or until a person lifts it.
+    When its release was replaced by a purge, it stands for the replacement.
+    """
+    standing: Event | None = None
+    for event in events:
+        if event.event == "rolled_back":
+            standing = event
+        elif event.event in ("deployed", "rollback_lifted"):
+            standing = None
+        elif event.event == "purged" and standing and standing.release == event.previous:
+            standing = replace(standing, release=event.release)
+    return standing
 
 
 def _ends_whole(handle: int) -> bool:

@@ -25,8 +25,9 @@ class RequestLine:
 
     ``time`` is UTC in ISO 8601; ``release`` None when none is live. Of the queries: ``kind``
     ``id``, ``image``, ``mixed`` or empty when the request could not be read, ``k`` the
-    largest, ``filtered`` whether any had conditions, ``results`` how many each got (the
-    first 32), ``top`` the first 10 product ids of the first answer.
+    largest, ``filtered`` whether any had conditions. Of each of the first 32 queries:
+    ``asked`` its product id, or ``sha256:`` and the digest of its picture's bytes,
+    ``results`` how many it got, ``answers`` the first 10 product ids of its answer.
     """
 
     time: str
@@ -36,8 +37,9 @@ class RequestLine:
     queries: int
     k: int
     filtered: bool
+    asked: tuple[str, ...]
     results: tuple[int, ...]
-    top: tuple[str, ...]
+    answers: tuple[tuple[str, ...], ...]
     status_code: int
     milliseconds: float
 
@@ -101,6 +103,10 @@ def utc_now() -> str:
 def _bounded(line: RequestLine) -> dict[str, object]:
     return {
         **asdict(line),
+        "asked": [item[:_MAX_ID_CHARACTERS] for item in line.asked[:_MAX_QUERIES]],
         "results": line.results[:_MAX_QUERIES],
-        "top": [product[:_MAX_ID_CHARACTERS] for product in line.top[:_MAX_PRODUCTS]],
+        "answers": [
+            [product[:_MAX_ID_CHARACTERS] for product in answer[:_MAX_PRODUCTS]]
+            for answer in line.answers[:_MAX_QUERIES]
+        ],
     }

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from recsys import names
+from recsys.artifacts.digests import sha256_bytes
 from recsys.errors import QueryRejected, ServiceUnavailable
 from recsys.serving.engine import Answer, ServingRelease
 from recsys.serving.live import LiveRelease
@@ -124,7 +125,6 @@ class _Trace:
 
     def line(self) -> RequestLine:
         kinds = {"image" if query.product_id is None else "id" for query in self.queries}
-        top = self.answers[0].results if self.answers else ()
         return RequestLine(
             time=self.time,
             puid=self.puid,
@@ -133,8 +133,16 @@ class _Trace:
             queries=len(self.queries),
             k=max((query.k for query in self.queries), default=0),
             filtered=any(query.where for query in self.queries),
+            asked=tuple(_asked(query) for query in self.queries),
             results=tuple(len(answer.results) for answer in self.answers),
-            top=tuple(result["product_id"] for result in top),
+            answers=tuple(
+                tuple(result["product_id"] for result in answer.results) for answer in self.answers
+            ),
             status_code=int(self.status_code),
             milliseconds=round((time.perf_counter() - self.started) * 1000, 3),
         )
+
+
+def _asked(query: Query) -> str:
+    """What a query was about, short enough for the log."""
+    return query.product_id or f"sha256:{sha256_bytes(query.image or b'')}"

@@ -19,6 +19,7 @@ from recsys.release import history, record_event
 from recsys.stages.assemble_release import restore
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
+from recsys.stages.standing_rollback import require_better_than_rolled_back
 from recsys.stages.task import Task, suite_digest
 
 _PROBES = 32
@@ -28,13 +29,13 @@ def run(night: Night) -> Receipt:
     """Make the release live and commit that it is; on a refusal the one before is live again."""
     bundle = night.result_of("assemble_release", Release)
     restore(night, bundle.ref)
+    with deploy.one_at_a_time(night.settings.releases_dir):
+        return _run(night, bundle)
+
+
+def _run(night: Night, bundle: Opened[Release]) -> Receipt:
     settings = night.settings
-    target = deploy.LocalSeldon(
-        releases_dir=settings.releases_dir,
-        serving_dir=settings.serving_dir,
-        predictions_url=settings.predictions_url,
-        timeout_seconds=settings.deploy_timeout_seconds,
-    )
+    target = deploy.local_seldon(settings)
     task = Task(
         night,
         "deploy_release",
@@ -49,6 +50,7 @@ def run(night: Night) -> Receipt:
         return remembered
     previous = _in_service(settings.releases_dir, release_id)
     try:
+        require_better_than_rolled_back(night, bundle)
         target.deploy(release_id)
         verdict = _probe(night, target, bundle)
     except RecsysError as refusal:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
-
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from recsys import evaluation, names, training
-from recsys.artifacts.catalog import LABEL_COLUMN, CatalogSplit, ValidatedCatalog
+from recsys import names, training
+from recsys.artifacts.catalog import LABEL_COLUMN
 from recsys.artifacts.model import ApprovedModel, ModelReport, TrainedModel
 from recsys.artifacts.receipt import Receipt
 from recsys.stages import frames
+from recsys.stages.frozen_queries import FrozenQueries
 from recsys.stages.night import Night, Opened
-from recsys.stages.pixels import pixels_of, products_of
-from recsys.stages.split_catalog import groups_of
+from recsys.stages.pixels import pixels_of
 from recsys.stages.task import Task, scratch_folder
-from recsys.stages.train_model import MODEL_FILES, sides_of
-from recsys.stages.vectors import vectors_of
+from recsys.stages.train_model import MODEL_FILES
 
 
 def run(night: Night) -> Receipt:
@@ -34,11 +26,17 @@ def run(night: Night) -> Receipt:
         "evaluate_model",
         [model.ref, model.artifact.validated, model.artifact.split],
         {"champion": rival},
-        rooms=("evaluation", "embedding", "images", "training/classify.py"),
+        rooms=(
+            "evaluation",
+            "embedding",
+            "images",
+            "training/classify.py",
+            "stages/frozen_queries.py",
+        ),
     )
     if (receipt := task.remembered()) is not None:
         return receipt
-    questions = _Questions.of(night, model)
+    questions = FrozenQueries.of(night, model)
     retrieval = questions.put_to(night, model.ref, model.artifact.model_digest)
     figures = {
         **model.artifact.figures,
@@ -61,35 +59,7 @@ def _report_of_champion(night: Night, model: Opened[TrainedModel]) -> Receipt:
     raise AssertionError(f"champion {model.ref} has no evaluation")  # approve_model needs one
 
 
-@dataclass(frozen=True)
-class _Questions:
-    """The frozen queries: the catalog's products on the test side."""
-
-    validated: Opened[ValidatedCatalog]
-    products: pd.DataFrame
-    rows: npt.NDArray[np.int64]
-    groups: list[str]
-
-    @classmethod
-    def of(cls, night: Night, model: Opened[TrainedModel]) -> Self:
-        validated = night.open(model.artifact.validated, ValidatedCatalog)
-        split = night.open(model.artifact.split, CatalogSplit)
-        products = products_of(night, validated)
-        sides = np.asarray(sides_of(night, split, products))
-        return cls(validated, products, np.flatnonzero(sides == "test"), groups_of(night, split))
-
-    def put_to(self, night: Night, model: str, model_digest: str) -> evaluation.RetrievalFigures:
-        """Held-out products against the whole rest of the catalog, by one model."""
-        vectors = vectors_of(night, self.validated, model, model_digest)
-        return evaluation.evaluate_retrieval(
-            vectors,
-            self.products[LABEL_COLUMN].tolist(),
-            self.rows,
-            groups=self.groups,
-        )
-
-
-def _accuracy(night: Night, model: Opened[TrainedModel], questions: _Questions) -> float:
+def _accuracy(night: Night, model: Opened[TrainedModel], questions: FrozenQueries) -> float:
     pixels = pixels_of(night, questions.validated, questions.products)
     with scratch_folder(night) as folder:
         for name in MODEL_FILES:

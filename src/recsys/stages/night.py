@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE, Artifact
 from recsys.artifacts.receipt import Receipt
-from recsys.errors import ArtifactInvalid, FileMissing, SettingsInvalid
+from recsys.errors import ArtifactInvalid, FileMissing, RepoNotFound, SettingsInvalid
 from recsys.images import ImageLimits
-from recsys.provenance import DataStore, open_store
+from recsys.provenance import CommitInfo, DataStore, open_store
 from recsys.registry import ModelRegistry, open_registry
 from recsys.settings import Settings
 
@@ -117,6 +117,20 @@ class Night:
         self.store.ensure_repo(repo)
         head = self.store.head(repo)
         return None if head is None else self.open(head.ref, artifact)
+
+    def commits(self, repo: str) -> list[CommitInfo]:
+        """A repo's commits, newest first; none when the repo was never made."""
+        try:
+            return list(self.store.commits(repo))
+        except RepoNotFound:
+            return []
+
+    def holding(self, repo: str, sha256: str) -> list[tuple[CommitInfo, str]]:
+        """A repo's commits with a file of this SHA-256, and its path; none of no repo."""
+        try:
+            return list(self.store.holding(repo, sha256))
+        except RepoNotFound:
+            return []
 
     def open(self, ref: str, artifact: type[A]) -> Opened[A]:
         """The artefact that a commit holds."""

@@ -1,4 +1,5 @@
-"""Store tonight's delivery as it came; a delta is laid over the last accepted catalog."""
+"""Store tonight's delivery as it came, without what was purged; a delta is laid over the last
+accepted catalog."""
 
 from __future__ import annotations
 
@@ -6,11 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from recsys.artifacts.catalog import CatalogSnapshot, ValidatedCatalog
+from recsys.artifacts.digests import sha256_bytes
+from recsys.artifacts.purge import Purges
 from recsys.artifacts.receipt import Receipt
-from recsys.catalog import Delivery, draw_catalog, merge_styles, open_delivery
+from recsys.catalog import (
+    Delivery,
+    draw_catalog,
+    merge_styles,
+    open_delivery,
+    without_products,
+)
 from recsys.errors import DeliveryUnreadable
 from recsys.settings import DRAWN, Settings
 from recsys.stages.night import Night, Opened
+from recsys.stages.purges import current_purges
+from recsys.stages.record import commit_record
 from recsys.stages.task import Task
 
 _STYLES = "/styles.csv"
@@ -24,8 +35,10 @@ def run(night: Night) -> Receipt:
     delivery = open_delivery(folder, max_image_bytes=night.settings.max_image_bytes)
     layout = DRAWN if source == DRAWN else delivery.layout
     source_digest = delivery.source_digest  # reads the whole delivery: once
+    purges = current_purges(night).artifact
+    barred = {"barred": purges.barred_digest} if purges.items else {}
     base = _base(night) if delivery.is_delta else None
-    if base is not None and base.artifact.source_digest == source_digest:
+    if base is not None and _is_in(night, base, source_digest, barred):
         # This delta is in the accepted catalog already.
         return Receipt(CatalogSnapshot.kind, base.ref, base.artifact.digest, fresh=False)
     task = Task(
@@ -36,6 +49,7 @@ def run(night: Night) -> Receipt:
             "layout": layout,
             "source_digest": source_digest,
             "base": "" if base is None else base.ref,
+            **barred,
         },
         rooms=("catalog",),
     )
@@ -44,7 +58,7 @@ def run(night: Night) -> Receipt:
     files = (
         _delivered_files(night, delivery) if base is None else _merged_files(night, delivery, base)
     )
-    return task.publish(CatalogSnapshot(layout, source_digest), files)
+    return task.publish(CatalogSnapshot(layout, source_digest), _without_purged(files, purges))
 
 
 def catalog_note(settings: Settings) -> Path:
@@ -76,6 +90,16 @@ def _base(night: Night) -> Opened[CatalogSnapshot]:
     return night.open(accepted.artifact.catalog, CatalogSnapshot)
 
 
+def _is_in(
+    night: Night, base: Opened[CatalogSnapshot], source_digest: str, barred: dict[str, str]
+) -> bool:
+    """Whether this very delta is in the accepted catalog already, with the same things barred."""
+    if base.artifact.source_digest != source_digest:
+        return False
+    parameters = commit_record(night.store.inspect(base.ref).message)["parameters"]
+    return {"barred": parameters["barred"]} == barred if "barred" in parameters else not barred
+
+
 def _delivered_files(night: Night, delivery: Delivery) -> Iterator[tuple[str, bytes]]:
     yield _STYLES, delivery.styles_csv()
     with night.progress("storing the delivery", 0) as advance:
@@ -96,7 +120,25 @@ def _merged_files(
             settled.add(PurePosixPath(name).stem)
             yield f"{_IMAGES}{name}", content
             advance(1)
+        barred = current_purges(night).artifact.barred_pictures
         for file in night.store.files(base.ref, _IMAGES):
-            if PurePosixPath(file.path).stem not in settled:
+            if PurePosixPath(file.path).stem not in settled and file.sha256 not in barred:
                 yield file.path, night.read(base.ref, file.path)
                 advance(1)
+
+
+def _without_purged(
+    files: Iterator[tuple[str, bytes]], purges: Purges
+) -> Iterator[tuple[str, bytes]]:
+    """The pictures that are not barred, then the table without the products that are."""
+    barred = set(purges.barred_products)
+    styles = b""
+    for path, content in files:
+        product = PurePosixPath(path).stem
+        if path == _STYLES:
+            styles = content
+        elif product in barred or sha256_bytes(content) in purges.barred_pictures:
+            barred.add(product)
+        else:
+            yield path, content
+    yield _STYLES, without_products(styles, barred) if barred else styles

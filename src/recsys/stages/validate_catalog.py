@@ -21,6 +21,7 @@ from recsys.stages import frames
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import KEPT, picture_place
+from recsys.stages.purges import current_purges
 from recsys.stages.task import Task, suite_digest
 
 
@@ -120,9 +121,15 @@ def _verdicts(
 
 
 def _kept(night: Night, tonight: _Tables, previous_products: pd.DataFrame | None) -> pd.DataFrame:
-    """Rows of products that stay on the shelf as they were, unless the setting delists them."""
+    """Rows of products that stay on the shelf as they were, unless the setting delists them.
+
+    A picture that was purged is nothing to keep.
+    """
     if night.settings.quarantined_products == "delist":
         previous_products = None
+    if previous_products is not None:
+        barred = current_purges(night).artifact.barred_pictures
+        previous_products = previous_products[~previous_products["sha256_bytes"].isin(barred)]
     return quarantine.keep_on_shelf(tonight.products, tonight.quarantine, previous_products)
 
 

@@ -1,0 +1,111 @@
+"""Put an earlier release back into service, or let the nights go on from there."""
+
+from __future__ import annotations
+
+from recsys import deploy, names, release
+from recsys.artifacts.digests import canonical_json
+from recsys.artifacts.live import read_live
+from recsys.artifacts.model import ApprovedModel
+from recsys.artifacts.release import Release
+from recsys.errors import BadInput, ReleaseUnknown
+from recsys.stages.assemble_release import restore
+from recsys.stages.find_release import find_release
+from recsys.stages.night import Night, Opened
+from recsys.stages.purges import current_purges
+
+ROLLBACKS_BRANCH = "rollbacks"
+
+
+def roll_back(night: Night, release_id: str, who: str, why: str) -> tuple[release.Event, float]:
+    """Make an earlier release live again: no training, no building; returns event and seconds.
+
+    Without a ``release_id`` it is the one that was live before the present one. A release
+    that a purge replaced is taken in its purged form. Until it is lifted or beaten, the
+    rollback keeps the nights from redeploying (`recsys.stages.standing_rollback`).
+
+    Raises
+    ------
+    BadInput
+        No ``why``; or the release is live already.
+    ReleaseUnknown
+        No such release, or none was live before.
+    DeployFailed, ServiceUnavailable
+        The service did not take it up; what was live still is.
+    """
+    if not why.strip():
+        raise BadInput("a rollback needs a reason that the next person can read (--why)")
+    releases_dir = night.settings.releases_dir
+    with deploy.one_at_a_time(releases_dir):
+        live = read_live(releases_dir)
+        wanted = current_purges(night).artifact.successor(release_id or _before(night, live))
+        if wanted == live:
+            raise BadInput(f"release {wanted} is live already")
+        bundle = find_release(night, wanted)
+        restore(night, bundle.ref)
+        done = deploy.local_seldon(night.settings).roll_back(wanted)
+        event = release.record_event(
+            releases_dir, event="rolled_back", release=wanted, previous=live, why=why, who=who
+        )
+    _commit(night, bundle, event)
+    _crown(night, bundle.artifact)
+    return event, done.seconds
+
+
+def lift_rollback(night: Night, who: str, why: str) -> release.Event:
+    """Let the nights redeploy again.
+
+    Raises
+    ------
+    BadInput
+        No ``why``, or no rollback stands.
+    """
+    if not why.strip():
+        raise BadInput("lifting a rollback needs a reason (--why)")
+    releases_dir = night.settings.releases_dir
+    standing = release.standing_rollback(release.history(releases_dir))
+    if standing is None:
+        raise BadInput("no rollback stands: the next night may deploy as it is")
+    return release.record_event(
+        releases_dir,
+        event="rollback_lifted",
+        release=standing.release,
+        previous=standing.previous,
+        why=why,
+        who=who,
+    )
+
+
+def _before(night: Night, live: str | None) -> str:
+    """The release that was live before the present one."""
+    replaced = current_purges(night).artifact
+    was_live = [
+        replaced.successor(event.release)
+        for event in release.history(night.settings.releases_dir)
+        if event.event in ("deployed", "rolled_back", "purged")
+    ]
+    for release_id in reversed(was_live):
+        if release_id != live:
+            return release_id
+    raise ReleaseUnknown(
+        "no other release was ever live; name one of those that `recsys releases` lists"
+    )
+
+
+def _commit(night: Night, bundle: Opened[Release], event: release.Event) -> None:
+    """The event as a commit made of its release, so that lineage shows it."""
+    record = {"stage": "roll_back", "event": vars(event)}
+    night.store.ensure_repo(names.DEPLOYMENTS)
+    with night.store.commit(
+        names.DEPLOYMENTS,
+        inputs=[bundle.ref],
+        message=canonical_json(record).decode(),
+        branch=ROLLBACKS_BRANCH,
+        replace=True,
+    ):
+        pass
+
+
+def _crown(night: Night, bundle: Release) -> None:
+    """The registry's champion is what serves."""
+    champion = night.open(bundle.inputs[names.CHAMPIONS], ApprovedModel).artifact
+    night.registry.promote(champion.registry_version)
