@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
+from contracts.stores import LARGE, NO_COMMIT, contents, put
 from recsys.errors import (
     BranchBusy,
     CommitClosed,
@@ -21,34 +22,6 @@ from recsys.errors import (
     RepoNotFound,
 )
 from recsys.provenance import Change, DataStore, Writer
-
-NO_COMMIT = "0" * 32
-LARGE = bytes(range(256)) * 1200  # 300 KB: above what the embedded store packs
-
-
-def put(
-    store: DataStore,
-    repo: str,
-    files: dict[str, bytes],
-    *,
-    inputs: tuple[str, ...] = (),
-    branch: str = "master",
-    replace: bool = False,
-) -> str:
-    with store.commit(repo, inputs=inputs, branch=branch, replace=replace) as writer:
-        for path, content in files.items():
-            writer.put(path, content)
-    return writer.ref
-
-
-def contents(store: DataStore, ref: str) -> dict[str, bytes]:
-    return {file.path: read(store, ref, file.path) for file in store.files(ref)}
-
-
-def read(store: DataStore, ref: str, path: str) -> bytes:
-    with store.open(ref, path) as stream:
-        return stream.read()
-
 
 # Commits and what they hold
 

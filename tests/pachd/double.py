@@ -47,7 +47,7 @@ class Pachd(Rules):
         self.token = token
         self.calls: list[str] = []
         self._server = grpc.server(
-            ThreadPoolExecutor(_WORKERS), options=[("grpc.max_receive_message_length", 20 << 20)]
+            ThreadPoolExecutor(_WORKERS), options=[("grpc.max_receive_message_length", 4 << 20)]
         )
         self._server.add_generic_rpc_handlers([_Calls(self)])
         if tls is None:
@@ -391,7 +391,9 @@ def _repo(key: str) -> Any:
 
 
 def _repo_info(repo: Repo) -> Any:
-    return pfs.RepoInfo(repo=_repo(repo.name), description=repo.description)
+    message = _repo(repo.name)
+    branches = [pfs.Branch(repo=message, name=name) for name in repo.branches]
+    return pfs.RepoInfo(repo=message, description=repo.description, branches=branches)
 
 
 def _commit(commit: Commit) -> Any:

@@ -224,7 +224,6 @@ class Rules:
                 if commit.base is not None and commit.base.finished is None:
                     continue  # no child is finished before its base
                 commit.total = self._laid(commit)
-                commit.error = collision(commit.total)
             commit.finished = datetime.now(UTC)
             self.changed.notify_all()
 
@@ -470,17 +469,6 @@ def matching(files: dict[str, bytes], glob: str) -> dict[str, bytes]:
             found.update((one, b"") for one in folders if hits and one.startswith(hits[0]))
             found[path] = data
     return dict(sorted(found.items()))
-
-
-def collision(files: dict[str, bytes]) -> str:
-    """What is wrong with the paths, in the server's words, or nothing."""
-    for path in files:
-        at = path.rfind("/")
-        while at > 0:
-            if path[:at] in files:
-                return f"file / directory path collision ({path})"
-            at = path.rfind("/", 0, at)
-    return ""
 
 
 def _nearest_first(start: object, steps: Callable[..., Iterable]) -> list:

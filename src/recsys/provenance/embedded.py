@@ -20,6 +20,7 @@ from recsys.errors import (
     CommitClosed,
     CommitNotFound,
     FileMissing,
+    RepoNotFound,
     StoreDamaged,
 )
 from recsys.provenance.addresses import check_inputs, check_path, check_prefix, split_ref
@@ -27,6 +28,7 @@ from recsys.provenance.catalogue import (
     CATALOGUE_FILE,
     Catalogue,
 )
+from recsys.provenance.changes import changes
 from recsys.provenance.compaction import Collected, collected, file_uses, rearrange
 from recsys.provenance.database import bring_up_to_date, create
 from recsys.provenance.locks import FileLock
@@ -173,14 +175,7 @@ class EmbeddedStore:
                 f"{old} is not a commit of the repo of {new}; diff within one repo"
             )
         before, after = self._manifest(old) if old else {}, self._manifest(new)
-        changes = [Change(path, "removed") for path in before.keys() - after.keys()]
-        changes += [Change(path, "added") for path in after.keys() - before.keys()]
-        changes += [
-            Change(path, "changed")
-            for path in after.keys() & before.keys()
-            if after[path].sha256 != before[path].sha256
-        ]
-        return iter(sorted(changes, key=lambda change: change.path))
+        return changes(before, after)
 
     def upstream(self, ref: str) -> Iterator[CommitInfo]:
         """Every commit that this one was made of, directly or not, nearest first."""
@@ -267,7 +262,7 @@ class EmbeddedStore:
     def _named(self, files: Iterable[tuple[str, str]]) -> Iterator[Blob]:
         """The blobs of files, given as (ref, path); what is not there is passed over."""
         for ref, path in set(files):
-            with suppress(CommitNotFound):
+            with suppress(CommitNotFound, RepoNotFound):
                 blob = self._catalogue.file(ref, check_path(path))
                 if blob is not None:
                     yield blob

@@ -10,6 +10,7 @@ they meet in the port's verbs. ``docs/decisions/0010-pachyderm.md`` says why it 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,11 +28,13 @@ from recsys.errors import (
 )
 from recsys.provenance import pachyderm_manifest as manifest
 from recsys.provenance.addresses import check_inputs, check_path, check_prefix, split_ref
+from recsys.provenance.changes import changes
 from recsys.provenance.locks import FileLock
-from recsys.provenance.pachyderm_commits import Commits, Description, Made
+from recsys.provenance.pachyderm_commits import Commits, Description, Made, made
 from recsys.provenance.pachyderm_contents import Contents
 from recsys.provenance.pachyderm_manifest import Entry
 from recsys.provenance.pachyderm_publish import Publisher, Target
+from recsys.provenance.pachyderm_purge import OUTSIDE, Removal, kept_apart
 from recsys.provenance.pachyderm_server import Server, already_there, server_errors
 from recsys.provenance.pachyderm_writer import PachydermWriter, Spool
 from recsys.provenance.packs import disk_errors
@@ -39,6 +42,7 @@ from recsys.provenance.port import Change, CommitInfo, Damage, FileInfo, Purged,
 
 _LEASE = timedelta(seconds=60)
 _AFFECTED_SHOWN = 3
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class PachydermStore:
@@ -62,6 +66,7 @@ class PachydermStore:
         self._commits = Commits(server)
         self._contents = Contents(server, self._commits, self._scratch)
         self._publisher = Publisher(server, self._commits)
+        self._removal = Removal(server, self._commits, self._contents)
 
     def ensure_repo(self, repo: str, description: str = "") -> None:
         """Create the repo unless it is there."""
@@ -165,7 +170,7 @@ class PachydermStore:
                 f"{old} is not a commit of the repo of {new}; diff within one repo"
             )
         before = self._contents.manifest(old) if old else {}
-        return _changes(before, self._contents.manifest(new))
+        return changes(before, self._contents.manifest(new))
 
     def upstream(self, ref: str) -> Iterator[CommitInfo]:
         """Every commit that this one was made of, directly or not, nearest first."""
@@ -176,14 +181,39 @@ class PachydermStore:
         return map(self._commits.told, self._commits.reached(ref, up=False))
 
     def holding(self, repo: str, sha256: str) -> Iterator[tuple[CommitInfo, str]]:
-        """The repo's commits with a file of this SHA-256 (hex), newest first, and its path."""
+        """The repo's commits with a file of this SHA-256 (hex), newest first, and its path.
+
+        What was purged is not found: its commits are gone.
+        """
+        wanted = {bytes.fromhex(sha256)} if _SHA256.fullmatch(sha256) else set()
         for found in self._commits.every(repo):
-            for path in self._contents.holding(found, bytes.fromhex(sha256)):
+            for path in self._contents.holding(found, wanted):
                 yield self._commits.told(found), path
 
     def purge(self, files: Iterable[tuple[str, str]], why: str) -> Purged:
-        """Remove commits that hold this content and all that was made of them; see the port."""
-        raise NotImplementedError
+        """Remove the commits that hold this content, and all that was made of them.
+
+        A branch whose head holds it, and is made of nothing that goes, gets a new head without
+        it first. Interrupted, it can be called again for what is still there.
+
+        Raises
+        ------
+        BranchBusy
+            A branch that needs a new head is being written; nothing was removed.
+        """
+        contents = self._removal.named(files)
+        if not contents:
+            return Purged(0, (), ())
+        holders = self._removal.holders(contents)
+        doomed = self._removal.with_descendants(holders)
+        for head in self._heads(holders):
+            if kept_apart(head, doomed):
+                self._commit_without(head, set(contents), why)
+        ours = {found.ref for found in filter(None, map(made, doomed))}
+        gone, remains = self._removal.remove(doomed)
+        self._contents.manifest.cache_clear()
+        commits = tuple(ref for ref in gone if ref in ours)
+        return Purged(len(contents), commits, (*remains, OUTSIDE))
 
     def verify(self) -> list[Damage]:
         """Read every content once, in the newest commit that holds it, and hash it again."""
@@ -193,6 +223,26 @@ class PachydermStore:
             for commit in self._commits.every(repo):
                 found += self._damage(commit.ref, seen)
         return found
+
+    def _heads(self, holders: Mapping[str, Made]) -> Iterator[Made]:
+        branches = {(split_ref(ref)[0], one.description.branch) for ref, one in holders.items()}
+        for repo, branch in sorted(branches):
+            head = self._commits.head(repo, branch)
+            if head is not None and head.ref in holders:
+                yield head
+
+    def _commit_without(self, head: Made, contents: set[bytes], why: str) -> None:
+        told = self._commits.told(head)
+        entries = self._contents.manifest(head.ref)
+        doomed = [path for path, entry in entries.items() if entry.sha256 in contents]
+        with self.commit(
+            split_ref(head.ref)[0],
+            inputs=told.inputs,
+            branch=told.branch,
+            message=f"purged {len(doomed)} files: {why}",
+        ) as writer:
+            for path in doomed:
+                writer.delete(path)
 
     def _damage(self, ref: str, seen: set[bytes]) -> Iterator[Damage]:
         try:
@@ -240,14 +290,3 @@ class PachydermStore:
         check_inputs(repo, branch, inputs, settled)
         for ref in inputs:
             self._commits.one(ref)
-
-
-def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Iterator[Change]:
-    changes = [Change(path, "removed") for path in before.keys() - after.keys()]
-    changes += [Change(path, "added") for path in after.keys() - before.keys()]
-    changes += [
-        Change(path, "changed")
-        for path in after.keys() & before.keys()
-        if after[path].sha256 != before[path].sha256
-    ]
-    return iter(sorted(changes, key=lambda change: change.path))

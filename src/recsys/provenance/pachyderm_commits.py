@@ -187,17 +187,15 @@ class Commits:
         info = self.branch(repo, branch)
         if info is None:
             return Position(None, frozenset())
-        opened, base = [], None
-        for older in self._lineage(info.head, wait=True):
-            if moment(older.finishing) is None:
-                opened.append(older)
-                continue
-            base = made(older)
-            if base is not None:
-                break
-            self._refuse_strangers(older, f"{repo}@{branch}")
+        # An open commit may keep a later one from being worked up: nothing waits before it ends.
+        opened = [older for older in self._until_ours(info.head) if not moment(older.finishing)]
         for left_open in reversed(opened):
             self._abandon(left_open, f"{repo}@{branch}", lease)
+        base = None
+        for older in self._until_ours(info.head, wait=True):
+            base = made(older)
+            if base is None:
+                self._refuse_strangers(older, f"{repo}@{branch}")
         provenance = frozenset((one.repo.name, one.name) for one in info.direct_provenance)
         return Position(base, provenance)
 
@@ -239,6 +237,13 @@ class Commits:
                 info = self.finished(commit)
             yield info
             commit = info.parent_commit
+
+    def _until_ours(self, commit: Any, *, wait: bool = False) -> Iterator[Any]:
+        """A commit and those before it, up to the first of ours."""
+        for info in self._lineage(commit, wait=wait):
+            yield info
+            if made(info) is not None:
+                return
 
     def _parent(self, found: Made) -> str | None:
         """The commit of ours before it; abandoned ones between them do not count."""

@@ -6,7 +6,7 @@ import hashlib
 import io
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -36,12 +36,14 @@ class Contents:
         # Commits never change, so a manifest once read stays true.
         self.manifest = lru_cache(_MANIFESTS_KEPT)(self._manifest)
 
-    def holding(self, found: Made, sha256: bytes) -> list[str]:
-        """The paths of a commit's files with this content; reads one shard of the manifest."""
-        path = manifest.shard_path(sha256, manifest.is_sharded(found.description.files))
-        content = self._download(found.ref, path).read()
-        entries = manifest.read_shard(found.ref, content)
-        return sorted(path for path, entry in entries.items() if entry.sha256 == sha256)
+    def holding(self, found: Made, wanted: Collection[bytes]) -> list[str]:
+        """The paths of a commit's files with one of these contents; reads no other shards."""
+        sharded = manifest.is_sharded(found.description.files)
+        paths: list[str] = []
+        for shard in sorted({manifest.shard_path(sha256, sharded) for sha256 in wanted}):
+            entries = manifest.read_shard(found.ref, self._download(found.ref, shard).read())
+            paths += [path for path, entry in entries.items() if entry.sha256 in wanted]
+        return sorted(paths)
 
     def open(self, ref: str, path: str, entry: Entry) -> BinaryIO:
         """A file as a seekable stream, on disk when it is large."""

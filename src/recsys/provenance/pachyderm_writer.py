@@ -153,6 +153,31 @@ class PachydermWriter:
             raise CommitClosed(f"{path[:120]}: the commit is closed; open another one")
 
 
+class AddFile:
+    """``ModifyFileRequest(add_file=AddFile(path, raw))``, encoded here.
+
+    The SDK takes half a millisecond for each, which is most of the time of a commit.
+    """
+
+    def __init__(self, path: str, raw: bytes) -> None:
+        self._path = path
+        self._raw = raw
+
+    def __bytes__(self) -> bytes:
+        value = _field(1, self._raw) if self._raw else b""
+        return _field(2, _field(1, self._path.encode()) + _field(3, value))
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """A field of bytes in protobuf's encoding: its tag, its length, itself."""
+    length, size = bytearray(), len(value)
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    return bytes([number << 3 | 2, *length]) + value
+
+
 def _sliced(content: bytes) -> Iterator[bytes]:
     return (content[at : at + _CHUNK_BYTES] for at in range(0, len(content), _CHUNK_BYTES))
 
@@ -167,6 +192,6 @@ def _add(path: str, chunks: Iterator[bytes], *, there: bool) -> Iterator[Any]:
     empty = True
     for chunk in chunks:
         empty = False
-        yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=chunk))
+        yield AddFile(path, chunk)
     if empty:
-        yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=b""))
+        yield AddFile(path, b"")

@@ -6,21 +6,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from recsys.errors import CommitClosed, FileMissing, InvalidPath
 from recsys.provenance.addresses import check_path, folders_of
+from recsys.provenance.changes import Content
 from recsys.provenance.packs import PACKED_MAX_BYTES, NewBlob, PackWriter
 
 _CHUNK_BYTES = 1 << 20
-
-
-class Content(Protocol):
-    """What a draft must know of an inherited file."""
-
-    @property
-    def sha256(self) -> bytes:
-        """The SHA-256 of its bytes."""
 
 
 class Draft:
