@@ -1,5 +1,6 @@
 """Settings: read once, checked, frozen."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def test_a_wrong_value_names_its_variable_and_what_was_found(
         ({"night_cron": "every night"}, "five fields"),
         ({"test_share": 0.4, "validation_share": 0.45}, "too little to train on"),
         ({"no_such_setting": 1}, "Extra inputs"),
+        ({"provenance": "pachyderm"}, "neither pachd_address nor pachd_connection"),
+        ({"openlineage_url": "marquez:5000"}, "allowed are http"),
+        ({"openlineage_url": "http://:5000"}, "allowed are http"),
+        ({"openlineage_url": "http://marquez:port"}, "allowed are http"),
+        ({"openlineage_url": "http://marquez:5000/?key=1"}, "allowed are http"),
+        ({"openlineage_url": "http://marquez:5000/api/v1/lineage"}, "without /api/v1/lineage"),
+        ({"openlineage_url": "file://events.jsonl"}, "allowed are http"),
+        ({"openlineage_url": "file:///var/log/"}, "allowed are http"),
     ],
 )
 def test_values_that_cannot_be_are_refused(overrides: dict[str, object], said: str) -> None:
@@ -54,3 +63,40 @@ def test_settings_are_frozen_and_reading_them_creates_nothing(tmp_path: Path) ->
     assert not (tmp_path / "state").exists()
     with pytest.raises(ValidationError):
         settings.epochs = 9
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://marquez:5000", "https://lineage.shop.example/marquez", "file:///tmp/e.jsonl"],
+)
+def test_lineage_may_go_to_a_server_a_file_or_nowhere(url: str) -> None:
+    assert load_settings(openlineage_url=url).openlineage_url == url
+
+
+def test_an_empty_path_of_certificates_means_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_PACHD_ROOT_CERTS", "")
+    assert load_settings().pachd_root_certs is None
+
+
+def test_certificates_are_found_from_every_working_folder(tmp_path: Path) -> None:
+    assert load_settings(pachd_root_certs="ca.pem").pachd_root_certs == tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"provenance": "pachyderm"},
+        {"provenance": "pachyderm", "epochs": 0},
+        {"pachd_tokn": "hush-4711"},
+        {"pachd_token": ["hush-4711"]},
+        {"openlineage_url": "http://shop:hush-4711@marquez:5000"},
+    ],
+)
+def test_no_refusal_shows_a_secret(
+    overrides: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_PACHD_TOKEN", "hush-4711")
+    with pytest.raises(SettingsInvalid) as refused:
+        load_settings(**overrides)
+    assert "hush-4711" not in str(refused.value)
+    assert "hush-4711" not in "".join(traceback.format_exception(refused.value))

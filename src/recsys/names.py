@@ -42,6 +42,9 @@ EXPERIMENT: Final = "product-embedder"
 ALIAS_CHAMPION: Final = "champion"
 ALIAS_CHALLENGER: Final = "challenger"
 
+# OpenLineage: of jobs and of datasets; a dataset is a repo, its version a commit.
+LINEAGE_NAMESPACE: Final = "recsys"
+
 # Requests that deployment makes carry this in front of their puid; they are no shopper's.
 PROBE_PUID: Final = "probe-"
 

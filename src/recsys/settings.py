@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -21,15 +22,27 @@ from pydantic_settings import (
 
 from recsys.errors import SettingsInvalid
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DRAWN = "drawn"
+# Where OpenLineage servers take events.
+LINEAGE_ENDPOINT = "api/v1/lineage"
+# Settings whose value no message may show.
+_SECRET = frozenset({"pachd_token", "openlineage_url"})
 
 
 class Settings(BaseSettings):
     """Every knob of the platform, frozen."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RECSYS_", toml_file="recsys.toml", frozen=True, extra="forbid"
+        env_prefix="RECSYS_",
+        toml_file="recsys.toml",
+        frozen=True,
+        extra="forbid",
+        # One wrong value must not print the others, the token among them.
+        hide_input_in_errors=True,
     )
 
     # Where things are
@@ -140,7 +153,9 @@ class Settings(BaseSettings):
 
     # Lineage for others
     openlineage_url: str = Field(
-        "", description="Where Airflow sends OpenLineage events; empty: nowhere."
+        "",
+        description="Where Airflow sends OpenLineage events: http(s)://host:port of a server such"
+        " as Marquez, or file:///path of a file to append to; empty: nowhere.",
     )
 
     @classmethod
@@ -155,10 +170,28 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then ``recsys.toml``."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("state_dir", "expectations_dir")
+    @field_validator("pachd_root_certs", mode="before")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    def _none_if_empty(cls, path: object) -> object:
+        # Compose files pass what is not set as an empty text.
+        return None if path == "" else path
+
+    @field_validator("state_dir", "expectations_dir", "pachd_root_certs")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @field_validator("openlineage_url")
+    @classmethod
+    def _lineage_target(cls, url: str) -> str:
+        if url and not _is_server(url) and not re.fullmatch(r"file:///[^?#]*[^?#/]", url):
+            raise ValueError(
+                "allowed are http(s)://host:port, with a path if need be but no user, password"
+                " or query, and file:///path/of/a/file"
+            )
+        if url.rstrip("/").endswith(LINEAGE_ENDPOINT):
+            raise ValueError(f"give the server alone, without /{LINEAGE_ENDPOINT}")
+        return url
 
     @field_validator("timezone")
     @classmethod
@@ -268,8 +301,31 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = [
-            f"RECSYS_{'_'.join(map(str, item['loc'])).upper() or '…'}: {item['msg']}"
-            f" (found {str(item.get('input'))[:80]!r})"
+            f"RECSYS_{'_'.join(map(str, item['loc'])).upper() or '…'}: {item['msg']}{_found(item)}"
             for item in error.errors()
         ]
         raise SettingsInvalid("Settings cannot be used:\n  " + "\n  ".join(lines)) from error
+
+
+def _found(problem: ErrorDetails) -> str:
+    """The value that was wrong; not that of a secret, of all settings at once, or misnamed."""
+    shown = Settings.model_fields.keys() - _SECRET
+    if problem["loc"][:1] and problem["loc"][0] in shown:
+        return f" (found {str(problem['input'])[:80]!r})"
+    return ""
+
+
+def _is_server(url: str) -> bool:
+    """Whether this is http(s)://host[:port][/path] and nothing else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and port != 0
+        and "@" not in parts.netloc
+        and not (parts.query or parts.fragment)
+    )

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from recsys.settings import load_settings
+
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.airflow.yml"
 SECRETS = (
@@ -73,8 +75,40 @@ def test_secrets_are_required_and_none_is_written_down(
         assert example[secret] == ""
     for service in services.values():
         for variable, value in service.get("environment", {}).items():
-            if re.search(r"PASSWORD$|SECRET|_KEY$", variable):
+            if re.search(r"PASSWORD$|SECRET|_KEY$|_TOKEN$", variable):
                 assert str(value).startswith("${"), variable
+
+
+def test_what_is_not_set_is_as_without_containers(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = services["airflow-worker"]["environment"]
+    for variable, value in environment.items():
+        if variable.startswith("RECSYS_"):
+            monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", str(value)))
+    found = load_settings().model_dump(exclude={"state_dir", "catalog"})
+    for variable in list(environment):
+        monkeypatch.delenv(variable, raising=False)
+    assert found == load_settings().model_dump(exclude={"state_dir", "catalog"})
+    assert environment["OPENLINEAGE_URL"] == environment["RECSYS_OPENLINEAGE_URL"]
+
+
+def test_the_token_reaches_only_what_runs_stages(services: dict[str, dict[str, Any]]) -> None:
+    holders = {
+        name
+        for name, service in services.items()
+        if "RECSYS_PACHD_TOKEN" in service.get("environment", {})
+    }
+    assert holders == {name for name in services if name.startswith("airflow-")}
+
+
+def test_every_setting_passed_on_stands_in_the_example(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    example = (ROOT / ".env.example").read_text()
+    text = FILE.read_text()
+    for variable in set(re.findall(r"\$\{(\w+):-", text)):
+        assert re.search(rf"^#{variable}=", example, re.MULTILINE), variable
 
 
 def test_images_copy_only_what_exists_and_is_in_the_context() -> None:

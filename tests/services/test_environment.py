@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import json
 import stat
 from pathlib import Path
 
 import pytest
+from openlineage.client import OpenLineageClient
+from openlineage.client.event_v2 import DatasetEvent, StaticDataset
 
 from recsys.services.environment import (
     airflow_environment,
     airflow_login,
     inherited_environment,
+    mlflow_environment,
+    serving_environment,
     settings_environment,
 )
 from recsys.settings import Settings, load_settings
@@ -57,10 +62,68 @@ def test_tasks_see_the_settings_of_the_command_that_started_them(
     assert load_settings() == settings
 
 
+def test_only_airflow_is_told_the_token(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path, pachd_token="hush-4711")
+    assert airflow_environment(settings)["RECSYS_PACHD_TOKEN"] == "hush-4711"
+    others = {**mlflow_environment(settings), **serving_environment(settings)}
+    assert "hush-4711" not in str(others)
+
+
+def test_lineage_is_sent_to_nobody_unless_told(settings: Settings) -> None:
+    environment = airflow_environment(settings)
+    assert environment["AIRFLOW__OPENLINEAGE__DISABLED"] == "True"
+    assert "AIRFLOW__OPENLINEAGE__TRANSPORT" not in environment
+
+
+@pytest.mark.parametrize(
+    ("url", "transport"),
+    [
+        (
+            "https://marquez:5000",
+            {"type": "http", "url": "https://marquez:5000", "endpoint": "api/v1/lineage"},
+        ),
+        (
+            "http://gate.example/marquez/",
+            {"type": "http", "url": "http://gate.example", "endpoint": "marquez/api/v1/lineage"},
+        ),
+        (
+            "file:///var/log/night%20one.jsonl",
+            {"type": "file", "log_file_path": "/var/log/night one.jsonl", "append": True},
+        ),
+    ],
+)
+def test_lineage_goes_where_the_setting_says(
+    tmp_path: Path, url: str, transport: dict[str, object]
+) -> None:
+    settings = load_settings(state_dir=tmp_path, openlineage_url=url)
+    environment = airflow_environment(settings)
+    assert environment["AIRFLOW__OPENLINEAGE__DISABLED"] == "False"
+    assert environment["AIRFLOW__OPENLINEAGE__NAMESPACE"] == "recsys"
+    sent = json.loads(environment["AIRFLOW__OPENLINEAGE__TRANSPORT"])
+    assert {key: sent[key] for key in transport} == transport
+
+
+def test_lineage_in_a_file_is_a_line_for_each_event(tmp_path: Path) -> None:
+    file = tmp_path / "night events.jsonl"
+    settings = load_settings(state_dir=tmp_path, openlineage_url=file.as_uri())
+    transport = json.loads(airflow_environment(settings)["AIRFLOW__OPENLINEAGE__TRANSPORT"])
+    client = OpenLineageClient(config={"transport": transport})
+    event = DatasetEvent(
+        eventTime="2026-01-01T02:30:00Z",
+        dataset=StaticDataset("recsys", "catalog"),
+        producer="https://shop.example",
+    )
+    client.emit(event)
+    client.emit(event)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["dataset"]["name"] for line in lines] == ["catalog", "catalog"]
+
+
 def test_the_callers_own_airflow_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__API__HOST", "0.0.0.0")  # noqa: S104
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://elsewhere")
     monkeypatch.setenv("LANG", "C.UTF-8")
     environment = inherited_environment()
     assert "LANG" in environment
-    assert not [name for name in environment if name.startswith(("AIRFLOW", "MLFLOW"))]
+    assert not [name for name in environment if name.startswith(("AIRFLOW", "MLFLOW", "OPEN"))]

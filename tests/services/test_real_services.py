@@ -28,6 +28,7 @@ from recsys.services.control import start_services, stop_services
 from recsys.services.environment import SERVICE_MARK
 from recsys.settings import Settings, load_settings
 
+TOKEN = "hush-4711-bright-orange"
 ALL_DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH)
 
 
@@ -46,6 +47,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         mlflow_port=mlflow,
         seldon_port=seldon,
         airflow_parallelism=1,
+        pachd_token=TOKEN,
     )
 
 
@@ -137,10 +139,26 @@ def test_a_task_runs_and_bad_input_is_not_tried_again(airflow: AirflowClient) ->
 
 
 def test_the_web_ui_links_to_mlflow(settings: Settings, started: list[ServiceStatus]) -> None:
-    (plugin,) = get(settings, "plugins")["plugins"]
-    (view,) = plugin["external_views"]
+    plugins = {plugin["name"]: plugin for plugin in get(settings, "plugins")["plugins"]}
+    (view,) = plugins["recsys"]["external_views"]
     assert view["href"].startswith(f"http://127.0.0.1:{settings.mlflow_port}/#/models/")
     assert get(settings, "plugins/importErrors")["total_entries"] == 0
+
+
+def test_the_web_ui_knows_the_connection_type_of_pachyderm(
+    settings: Settings, started: list[ServiceStatus]
+) -> None:
+    providers = {provider["package_name"] for provider in get(settings, "providers")["providers"]}
+    assert "recsys-airflow" in providers
+
+
+def test_the_token_stands_in_no_file_and_no_command(
+    settings: Settings, started: list[ServiceStatus]
+) -> None:
+    assert TOKEN not in str([process.cmdline() for process in marked(settings)])
+    files = [path for path in settings.state_dir.rglob("*") if path.is_file()]
+    assert settings.run_dir / "mlflow.json" in files
+    assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
 
 
 def test_a_second_start_finds_all_running(

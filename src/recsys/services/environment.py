@@ -11,10 +11,13 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pydantic import SecretStr
 
-from recsys.settings import PROJECT_ROOT, Settings
+from recsys.names import LINEAGE_NAMESPACE
+from recsys.settings import LINEAGE_ENDPOINT, PROJECT_ROOT, Settings
 
 AIRFLOW_USER = "admin"
 # Every process of a service carries its name under this variable, whoever its parent is.
@@ -22,7 +25,10 @@ SERVICE_MARK = "RECSYS_LOCAL_SERVICE"
 
 # Ours alone decide what a service does and where it listens; these from the caller's shell
 # could send it elsewhere (AIRFLOW__API__HOST, MLFLOW_TRACKING_URI, GUNICORN_CMD_ARGS …).
-_NOT_PASSED_ON = ("AIRFLOW", "MLFLOW_", "RECSYS_", "GUNICORN_", "PYTHONPATH", "PYTHONHOME")
+_NOT_PASSED_ON = (
+    *("AIRFLOW", "MLFLOW_", "OPENLINEAGE", "RECSYS_", "GUNICORN_"),
+    *("PYTHONPATH", "PYTHONHOME"),
+)
 
 
 _SERVING = {
@@ -113,6 +119,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         },
         "metrics": {"statsd_on": False, "otel_on": False},
         "traces": {"otel_on": False},
+        "openlineage": _openlineage(settings.openlineage_url),
     }
     return {
         "AIRFLOW_HOME": str(home),
@@ -128,13 +135,45 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def _openlineage(url: str) -> dict[str, object]:
+    """Airflow's section ``openlineage``: where task events go, or that they go nowhere."""
+    if not url:
+        return {"disabled": True}
+    return {
+        "disabled": False,
+        "namespace": LINEAGE_NAMESPACE,
+        "transport": json.dumps(_transport(url)),
+        # The provider would fork the task's process, in which TensorFlow's or gRPC's threads
+        # may hold locks: such a child hangs until it is killed.
+        "execute_in_thread": True,
+    }
+
+
+def _transport(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return {"type": "file", "log_file_path": url2pathname(parts.path), "append": True}
+    return {
+        "type": "http",
+        "url": f"{parts.scheme}://{parts.netloc}",
+        "endpoint": f"{parts.path.strip('/')}/{LINEAGE_ENDPOINT}".lstrip("/"),
+        # A server that is down must cost a task little; two tries, not six.
+        "timeout": 3,
+        "retry": {"total": 1, "connect": 1, "read": 1},
+    }
+
+
 def mlflow_environment(settings: Settings) -> dict[str, str]:
-    """Two processes instead of ten, and nothing is reported to anybody."""
+    """Two processes instead of ten, and nothing is reported to anybody.
+
+    Of the settings only the place by which its processes are known: it needs no other, and
+    least of all the token.
+    """
     return {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SPT_NOENV": "1",
-        **settings_environment(settings),
+        "RECSYS_STATE_DIR": str(settings.state_dir),
     }
 
 
