@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.log import mask_secret
 
 from recsys.artifacts.receipt import Receipt
 from recsys.errors import OutsideFailed, RecsysError
 from recsys.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 
 class StageOperator(BaseOperator):
@@ -32,6 +36,7 @@ class StageOperator(BaseOperator):
         super().__init__(**kwargs)
         self.stage = stage
         self.receipts = receipts or {}
+        self._lineage: OperatorLineage[Any, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the stage; its receipt also goes with the event of every asset it updates."""
@@ -39,7 +44,7 @@ class StageOperator(BaseOperator):
             woken_by = list(events_of_stages(context.get("triggering_asset_events") or {}))
             receipts = {event["stage"]: Receipt.from_data(event["receipt"]) for event in woken_by}
             receipts |= {name: Receipt.from_data(data) for name, data in self.receipts.items()}
-            settings = load_settings()
+            settings = stage_settings()
             night = woken_by[-1]["night"] if woken_by else night_of(context, settings)
             receipt = self._run_stage(settings, night, receipts, runner_of(context))
         except OutsideFailed:
@@ -73,7 +78,37 @@ class StageOperator(BaseOperator):
             receipt.ref,
             "new" if receipt.fresh else "as committed before",
         )
+        if settings.openlineage_url:
+            from recsys_airflow.lineage import commit_lineage
+
+            self._lineage = commit_lineage(settings, receipt)
         return receipt
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: object
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's OpenLineage listener asks for; None before a commit and when it is off."""
+        return self._lineage
+
+
+def stage_settings() -> Settings:
+    """The settings; with Pachyderm, its address and token from an Airflow connection if named.
+
+    The token is masked in the task's log, wherever it came from.
+
+    Raises
+    ------
+    SettingsInvalid
+        The settings or the connection cannot be used.
+    """
+    settings = load_settings()
+    if settings.provenance == "pachyderm" and settings.pachd_connection:
+        from recsys_airflow.hooks import PachydermHook
+
+        settings = load_settings(**PachydermHook(settings.pachd_connection).settings_overrides())
+    if token := settings.pachd_token.get_secret_value():
+        mask_secret(token)
+    return settings
 
 
 def events_of_stages(triggering: Mapping[Any, Iterable[Any]]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "tensorflow", "keras", "faiss", "great_expectations", "mlflow", "sklearn", "pandas",
-    "ai_edge_litert", "matplotlib",
+    "ai_edge_litert", "matplotlib", "openlineage",
 )  # fmt: skip
 
 IMPORT_ALL = """
