@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,9 @@ from recsys.provenance.publishing import Branch, Publication, head_of, insert, m
 from recsys.provenance.retention import unneeded
 
 CATALOGUE_FILE = "catalogue.db"
+
+_ASKED_OFTEN = 1_000
+_HELD_MOST = 1_000_000
 
 _COMMITS = """
 SELECT c.seq, r.name || '@' || c.id, b.name, r.name || '@' || p.id,
@@ -93,6 +96,42 @@ class Rearrangement:
     why: str
     packs: Mapping[str, Mapping[bytes, int]]
     retired: Collection[int]
+
+
+class StoredBlobs:
+    """Which SHA-256s are on disk, asked with ``in``, until it is closed.
+
+    Who asks often is answered from memory, which then may miss what others write meanwhile:
+    that is written twice, and the second copy is nobody's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = ExitStack()
+        self._db = self._connection.enter_context(database.connection(path, "ro"))
+        self._asked = 0
+        self._all: set[bytes] | None = None
+
+    def __contains__(self, sha256: object) -> bool:
+        self._asked += 1
+        if self._asked == _ASKED_OFTEN:
+            self._all = self._load()
+        if self._all is not None:
+            return sha256 in self._all
+        query = "SELECT 1 FROM blobs WHERE sha256 = ? AND pack IS NOT NULL"
+        with database.database_errors(self._path):
+            return self._db.execute(query, (sha256,)).fetchone() is not None
+
+    def close(self) -> None:
+        """Let go of the catalogue."""
+        self._connection.close()
+
+    def _load(self) -> set[bytes] | None:
+        """All SHA-256s (some 100 bytes each), unless they are too many to hold."""
+        query = "SELECT sha256 FROM blobs WHERE pack IS NOT NULL LIMIT ?"
+        with database.database_errors(self._path):
+            rows = self._db.execute(query, (_HELD_MOST + 1,)).fetchall()
+        return {sha256 for (sha256,) in rows} if len(rows) <= _HELD_MOST else None
 
 
 class Catalogue:
@@ -192,14 +231,6 @@ class Catalogue:
         with self.reading() as db:
             return {} if branch.head is None else _manifest(db, branch.head)
 
-    def pack_name(self, number: int) -> str:
-        """The name of a pack or large file, relative to the store."""
-        with self.reading() as db:
-            row = db.execute("SELECT name FROM packs WHERE id = ?", (number,)).fetchone()
-        if row is None:
-            raise StoreDamaged(f"{self._path}: names a pack {number} that it does not list")
-        return str(row[0])
-
     def files(self) -> dict[int, str]:
         """The name of every pack and large file, relative to the store, by number."""
         with self.reading() as db:
@@ -274,28 +305,15 @@ class Catalogue:
         with database.connection(self._path, "rw") as db, database.transaction(db):
             publish(db, publication)
 
-    @contextmanager
-    def stored(self) -> Iterator[Container[bytes]]:
-        """Which SHA-256s are on disk, asked with ``in`` while the block lasts."""
-        with self.reading() as db:
-            yield _Stored(self._path, db)
+    def stored(self) -> StoredBlobs:
+        """Which SHA-256s are on disk; the caller closes it."""
+        return StoredBlobs(self._path)
 
     def _reached(self, ref: str, query: str) -> list[CommitInfo]:
         with self.reading() as db:
             start = _seq(db, ref)
             order = _nearest_first(start, db.execute(query, (start,)).fetchall())
             return [_commit_infos(db, "WHERE c.seq = ?", seq)[0] for seq in order]
-
-
-class _Stored:
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
-        self._path = path
-        self._db = db
-
-    def __contains__(self, sha256: object) -> bool:
-        query = "SELECT 1 FROM blobs WHERE sha256 = ? AND pack IS NOT NULL"
-        with database.database_errors(self._path):
-            return self._db.execute(query, (sha256,)).fetchone() is not None
 
 
 def _repo_id(db: sqlite3.Connection, repo: str) -> int:

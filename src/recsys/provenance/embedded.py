@@ -60,7 +60,7 @@ class EmbeddedStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._catalogue = Catalogue(root / CATALOGUE_FILE)
-        self._packs = PackReader(root, self._catalogue.pack_name)
+        self._packs = PackReader(root, self._catalogue.files)
         self._contents = ContentReader(self._catalogue, self._packs)
         self._turns = Turns(root, self._catalogue)
         # Commits never change, so a manifest once read stays true.
@@ -250,14 +250,13 @@ class EmbeddedStore:
         commit_id, process = secrets.token_hex(16), os.getpid()
         draft = Draft(self._catalogue.head_manifest(target), replace=replace)
         packs = PackWriter(self._root, commit_id)
-        with self._catalogue.stored() as stored:
-            writer = EmbeddedWriter(f"{repo}@{commit_id}", draft, packs, stored)
-            try:
-                yield commit_id, writer
-            finally:
-                writer.close()
-                if os.getpid() == process:  # a forked child leaves its parent's files alone
-                    packs.discard()
+        writer = EmbeddedWriter(f"{repo}@{commit_id}", draft, packs, self._catalogue.stored())
+        try:
+            yield commit_id, writer
+        finally:
+            writer.close()
+            if os.getpid() == process:  # a forked child leaves its parent's files alone
+                packs.discard()
 
     def _named(self, files: Iterable[tuple[str, str]]) -> Iterator[Blob]:
         """The blobs of files, given as (ref, path); what is not there is passed over."""

@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -58,7 +58,11 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(f"the data store's disk refused: {error}") from error
+        raise _disk_refused(error) from error
+
+
+def _disk_refused(error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(f"the data store's disk refused: {error}")
 
 
 class PackWriter:
@@ -74,11 +78,13 @@ class PackWriter:
 
     def append(self, data: bytes) -> NewBlob:
         """Add a small blob to the commit's pack."""
-        with disk_errors():
+        try:  # `disk_errors` in short: this is done for every picture
             if self._pack is None:
                 name = f"packs/{self._commit_id}.pack"
                 self._pack_number, self._pack = self._create(name, buffering=_CHUNK_BYTES)
             self._pack.write(data)
+        except OSError as error:
+            raise _disk_refused(error) from error
         blob = NewBlob(len(data), self._pack_number, self._pack_bytes)
         self._pack_bytes += len(data)
         return blob
@@ -167,9 +173,10 @@ class _OpenFile:
 class PackReader:
     """Reads blobs; keeps the last files open, so that reading a whole commit is one sweep."""
 
-    def __init__(self, root: Path, name_of: Callable[[int], str]) -> None:
+    def __init__(self, root: Path, names: Callable[[], Mapping[int, str]]) -> None:
         self._root = root
-        self._name_of = name_of
+        self._list_names = names
+        self._names: dict[int, str] = {}  # a number means one file for ever
         self._files: OrderedDict[int, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -221,7 +228,7 @@ class PackReader:
         with self._lock:
             file = self._files.get(number)
             if file is None:
-                name = self._name_of(number)
+                name = self._name(number)
                 with _opening(name):
                     file = self._files[number] = _OpenFile(self._root / name, name)
                 if len(self._files) > _OPEN_FILES:
@@ -229,6 +236,13 @@ class PackReader:
             else:
                 self._files.move_to_end(number)
             return file
+
+    def _name(self, number: int) -> str:
+        if number not in self._names:
+            self._names.update(self._list_names())
+        if number not in self._names:
+            raise StoreDamaged(f"the catalogue does not list the file {number} that it names")
+        return self._names[number]
 
 
 @contextmanager

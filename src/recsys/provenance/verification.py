@@ -42,4 +42,4 @@ def _damage(catalogue: Catalogue, number: int, blobs: int, damaged: Sequence[Blo
     for blob in damaged[:_AFFECTED_SHOWN]:
         affected += catalogue.users(blob.sha256, _AFFECTED_SHOWN)
     problem = f"{len(damaged)} of {blobs} blobs are missing or changed"
-    return Damage(catalogue.pack_name(number), problem, tuple(affected[:_AFFECTED_SHOWN]))
+    return Damage(catalogue.files()[number], problem, tuple(affected[:_AFFECTED_SHOWN]))

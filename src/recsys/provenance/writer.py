@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from recsys.errors import CommitClosed, FileMissing, InvalidPath
 from recsys.provenance.addresses import check_path, folders_of
+from recsys.provenance.catalogue import StoredBlobs
 from recsys.provenance.changes import Content
 from recsys.provenance.packs import PACKED_MAX_BYTES, NewBlob, PackWriter
 
@@ -92,7 +93,7 @@ class EmbeddedWriter:
         ref: str,
         draft: Draft,
         packs: PackWriter,
-        stored: Container[bytes],
+        stored: StoredBlobs,
     ) -> None:
         self._ref = ref
         self._published = False
@@ -129,8 +130,13 @@ class EmbeddedWriter:
         self.draft.delete(check_path(path))
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Take nothing more, and let go of the catalogue.
+
+        Before the commit is published: the last one that closes the catalogue writes its log
+        back, and only somebody who writes can.
+        """
         self._open = False
+        self._stored.close()
 
     def mark_published(self) -> None:
         """Let the reference be seen."""
