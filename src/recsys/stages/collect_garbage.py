@@ -31,6 +31,7 @@ _SCRATCH: Final = (
     "embed-*",
     "reproduce-*",
 )
+_WENT_LIVE: Final = ("deployed", "rolled_back", "purged")
 _FIRST_NIGHT: Final = "1970-01-01"  # an older one is no date, but a command's placeholder
 
 
@@ -122,7 +123,7 @@ def _in_use(settings: Settings) -> set[str | None]:
     live = read_live(settings.releases_dir)
     events = reversed(release.history(settings.releases_dir))
     before = (
-        event.previous for event in events if event.release == live and event.event != "refused"
+        event.previous for event in events if event.release == live and event.event in _WENT_LIVE
     )
     workers = living_workers(settings.serving_dir)
     return {live, next(before, None), *(worker.release for worker in workers)}
