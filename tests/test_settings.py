@@ -41,6 +41,7 @@ def test_a_wrong_value_names_its_variable_and_what_was_found(
         ({"timezone": "Europe/Atlantis"}, "not an IANA time zone"),
         ({"night_cron": "every night"}, "five fields"),
         ({"test_share": 0.4, "validation_share": 0.45}, "too little to train on"),
+        ({"provenance": "pachyderm"}, "neither pachd_address nor pachd_connection"),
         ({"no_such_setting": 1}, "Extra inputs"),
         ({"provenance": "pachyderm"}, "neither pachd_address nor pachd_connection"),
         ({"openlineage_url": "marquez:5000"}, "allowed are http"),
