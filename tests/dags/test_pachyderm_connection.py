@@ -16,8 +16,11 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import redact
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
+from pachd.double import Pachd
 from recsys.errors import SettingsInvalid
+from recsys.provenance import open_store
 from recsys.settings import load_settings
+from recsys.stages import run_stage
 from recsys_airflow.hooks import PachydermHook
 from recsys_airflow.operators import StageOperator, stage_settings
 
@@ -159,6 +162,35 @@ def test_the_button_test_says_why_a_connection_fails(connection: Any) -> None:
     worked, said = Connection.get("shop").test_connection()
     assert not worked
     assert TOKEN not in said
+
+
+def test_the_button_test_asks_the_server_with_the_connections_token(connection: Any) -> None:
+    with Pachd(token=TOKEN) as pachd:
+        port = int(pachd.address.rpartition(":")[2])
+        connection(host="127.0.0.1", port=port, schema="grpc")
+        assert BaseHook.get_connection("shop").test_connection() == (
+            True,
+            "the server answers; newest catalog: none yet",
+        )
+        connection(host="127.0.0.1", port=port, schema="grpc", password="another")
+        worked, _ = BaseHook.get_connection("shop").test_connection()
+        assert not worked
+
+
+def test_a_stage_commits_to_the_server_that_the_connection_names(
+    connection: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RECSYS_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("RECSYS_DRAWN_PRODUCTS", "24")
+    monkeypatch.setenv("RECSYS_PROVENANCE", "pachyderm")
+    monkeypatch.setenv("RECSYS_PACHD_CONNECTION", "shop")
+    with Pachd(token=TOKEN) as pachd:
+        port = int(pachd.address.rpartition(":")[2])
+        connection(host="127.0.0.1", port=port, schema="grpc")
+        settings = stage_settings()
+        receipt = run_stage("snapshot_catalog", settings, night="2026-01-01")
+        assert open_store(settings).inspect(receipt.ref).ref == receipt.ref
+    assert not settings.store_dir.exists()
 
 
 def test_the_token_reaches_the_stage_but_no_log_no_xcom_and_no_file(tmp_path: Path) -> None:
