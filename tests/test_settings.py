@@ -43,7 +43,6 @@ def test_a_wrong_value_names_its_variable_and_what_was_found(
         ({"test_share": 0.4, "validation_share": 0.45}, "too little to train on"),
         ({"provenance": "pachyderm"}, "neither pachd_address nor pachd_connection"),
         ({"no_such_setting": 1}, "Extra inputs"),
-        ({"provenance": "pachyderm"}, "neither pachd_address nor pachd_connection"),
         ({"openlineage_url": "marquez:5000"}, "allowed are http"),
         ({"openlineage_url": "http://:5000"}, "allowed are http"),
         ({"openlineage_url": "http://marquez:port"}, "allowed are http"),
