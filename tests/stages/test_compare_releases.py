@@ -1,5 +1,6 @@
 """Two releases beside each other: what differs is named and counted."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,13 +8,16 @@ import pandas as pd
 import pytest
 
 from recsys import names
+from recsys.artifacts.base import ARTIFACT_FILE
 from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN
 from recsys.comparison import FieldDifference
-from recsys.errors import ReleaseUnknown
+from recsys.errors import BadInput, ReleaseUnknown
 from recsys.settings import load_settings
 from recsys.stages import frames
 from recsys.stages.compare_releases import ReleaseDifference, compare_releases
+from recsys.stages.find_release import find_release
 from recsys.stages.night import Night
+from recsys.stages.replay_release import recorded_stages
 from recsys.stages.task import Task
 from serving_release import make_release
 
@@ -91,6 +95,24 @@ def test_versions_commits_settings_and_parameters_are_compared(tmp_path: Path) -
         FieldDifference("epochs", 6, 9),
         FieldDifference("seed", 20, 21),
     ]
+
+
+def test_a_release_that_no_night_made_is_compared_too(tmp_path: Path) -> None:
+    shop = night(tmp_path)
+    old = published(shop, PRODUCTS, 0)
+    redacted = make_release(shop.settings.releases_dir, seed=1)
+    with shop.store.commit(
+        names.RELEASES, message=redaction(redacted.digest), branch="purged"
+    ) as writer:
+        writer.put(ARTIFACT_FILE, redacted.to_json())
+    found = compare_releases(shop, old, redacted.id)
+    assert "index_version" in differing(found)["versions"]
+    with pytest.raises(BadInput, match="it was made by redact_release"):
+        recorded_stages(shop, find_release(shop, redacted.id))
+
+
+def redaction(digest: str) -> str:
+    return json.dumps({"stage": "redact_release", "artifact_digest": digest})
 
 
 def test_a_release_that_is_only_in_its_folder_is_compared_as_far_as_that_goes(

@@ -191,7 +191,9 @@ def _code(known: _Known) -> dict[str, Any]:
     last = known.stages.get(_LAST_STAGE)
     facts = {} if last is None else {name: last.record.get(name, {}) for name in _CODE_FACTS}
     digests = {
-        stage: str(made.record["code_digest"])[:_DIGITS] for stage, made in known.stages.items()
+        stage: str(made.record["code_digest"])[:_DIGITS]
+        for stage, made in known.stages.items()
+        if "code_digest" in made.record
     }
     return {**facts, "stages": digests}
 
@@ -206,7 +208,7 @@ def _parameters(known: _Known) -> dict[str, Any]:
     return {
         stage: {
             name: value
-            for name, value in made.record["parameters"].items()
+            for name, value in made.record.get("parameters", {}).items()
             if not name.startswith(_SUITE)
         }
         for stage, made in known.stages.items()

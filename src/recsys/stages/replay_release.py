@@ -134,9 +134,8 @@ def recorded_stages(night: Night, release: Opened[Release]) -> dict[str, Recorde
     missing = [stage for stage in (_SNAPSHOT, *REPLAYED_STAGES) if stage not in recorded]
     if missing:
         raise BadInput(
-            f"release {release.artifact.id} cannot be made again by a night's stages: among what"
-            f" it was made of is no commit of {', '.join(missing)}"
-            f" (its own commit is of the stage {', '.join(recorded) or 'unknown'})"
+            f"release {release.artifact.id} cannot be made again by a night's stages: it was made"
+            f" by {next(iter(recorded), 'no stage')}, and of no commit of {', '.join(missing)}"
         )
     return recorded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from recsys.stages.replay_release import (
 
 _SUITE: Final = "suite_"
 _EXPECTATIONS: Final = "expectations"
+_SHOWN_CHARACTERS: Final = 500
 # Facts of a record that may explain a difference: where they stand, and what they are called.
 _FACTS: Final = (
     (("code", "lock_digest"), "locked dependencies"),
@@ -106,10 +108,13 @@ def reproduce_release(
     ) as scratch:
         folder = Path(scratch)
         code = choose_code(replayed, repository, folder / "code")
-        if code.tree is None:
+        replay = None
+        if code.tree is not None:
+            replay, code = _replay_as_recorded(
+                code.tree, code, night.settings, release_id, folder, changes
+            )
+        if replay is None:
             replay = replay_release(night, release_id, folder, changes=changes, on_stage=on_stage)
-        else:
-            replay = replay_in(code.tree, night.settings, release_id, folder, changes, on_stage)
         again = scratch_night(night, folder)
         rebuilt = Rebuilt(night, again, recorded, replay.commits, folder / "compared")
         return Reproduction(
@@ -132,15 +137,34 @@ def _suites_dir(settings: Settings, tree: Path | None) -> Path:
     return tree / _EXPECTATIONS if tree and ours == PROJECT_ROOT / _EXPECTATIONS else ours
 
 
-def replay_in(
+def _replay_as_recorded(
     tree: Path,
+    code: Code,
     settings: Settings,
     release_id: str,
     folder: Path,
     changes: Mapping[str, Any],
-    on_stage: OnStage,
+) -> tuple[Replay | None, Code]:
+    """The replay by the recorded code; None if that cannot run here, and what then is said."""
+    try:
+        return replay_in(tree, settings, release_id, folder, changes), code
+    except OutsideFailed as failure:
+        # It may be older than the store's format, or need libraries that are gone.
+        said = f"{code.said}, but failed, so today's was run instead: {failure}"
+        shutil.rmtree(folder / "state", ignore_errors=True)
+        return None, Code(None, False, said)
+
+
+def replay_in(
+    tree: Path, settings: Settings, release_id: str, folder: Path, changes: Mapping[str, Any]
 ) -> Replay:
-    """The replay by the code of another tree, in a process of its own."""
+    """The replay by the code of another tree, in a process of its own.
+
+    Raises
+    ------
+    OutsideFailed
+        The process failed; says how.
+    """
     settings = settings.model_copy(update={"expectations_dir": _suites_dir(settings, tree)})
     environment = {
         **inherited_environment(),
@@ -157,13 +181,8 @@ def replay_in(
         check=False,
     )
     if done.returncode != 0:
-        raise OutsideFailed(
-            f"the recorded code could not make {release_id} again:\n{done.stderr[-2000:]}"
-        )
-    replay = Replay.from_json((folder / REPLAY_FILE).read_bytes())
-    for stage, seconds in replay.seconds.items():
-        on_stage(stage, seconds)
-    return replay
+        raise OutsideFailed(done.stderr.strip()[-_SHOWN_CHARACTERS:])
+    return Replay.from_json((folder / REPLAY_FILE).read_bytes())
 
 
 def _suites(recorded: Mapping[str, RecordedCommit], suites_dir: Path) -> list[str]:
