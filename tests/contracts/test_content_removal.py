@@ -99,6 +99,28 @@ def test_a_purge_tells_which_commits_went_and_others_keep_their_place(store: Dat
     assert contents(store, later) == {"/v": b"2"}
 
 
+def test_a_purge_reaches_through_everything_that_was_made_of_the_content(
+    store: DataStore,
+) -> None:
+    first = put(store, "catalog", {"/a": SECRET})
+    models = put(store, "models", {"/m": b"1"}, inputs=(first,))
+    embeddings = put(store, "embeddings", {"/v": b"1"}, inputs=(first, models))
+    indexes = put(store, "indexes", {"/i": b"1"}, inputs=(embeddings,))
+    purged = store.purge([(first, "/a")], WHY)
+    if purged.commits:
+        assert set(purged.commits) == {first, models, embeddings, indexes}
+        assert [store.head(repo) for repo in ("models", "embeddings", "indexes")] == [None] * 3
+    else:
+        assert sorted(info.ref for info in store.downstream(first)) == sorted(
+            [models, embeddings, indexes]
+        )
+    fresh = put(store, "catalog", {"/a": b"fine"})
+    models = put(store, "models", {"/m": b"2"}, inputs=(fresh,))
+    embeddings = put(store, "embeddings", {"/v": b"2"}, inputs=(fresh, models))
+    made_of = {info.ref for info in store.upstream(put(store, "indexes", {}, inputs=(embeddings,)))}
+    assert made_of == {fresh, models, embeddings}
+
+
 def test_what_is_not_there_or_was_purged_before_is_passed_over(store: DataStore) -> None:
     ref = put(store, "catalog", {"/a": SECRET, "/b": SECRET})
     nowhere = [(ref, "/none"), (f"catalog@{NO_COMMIT}", "/a"), (f"none@{NO_COMMIT}", "/a")]

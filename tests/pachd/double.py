@@ -195,7 +195,7 @@ class _Wire:
 
     def list_repo(self, request: Any) -> Iterator[Any]:
         projects = {project.name for project in request.projects}
-        for repo in list(self._pachd.repos.values()):
+        for _, repo in sorted(self._pachd.repos.items()):
             if not projects or repo.name.split("/")[0] in projects:
                 yield _repo_info(repo)
 
@@ -343,7 +343,7 @@ class _Wire:
             self._pachd.settle()
             picked = request.start[0].id
             name = picked.repo.name
-            start = self._pachd.pick(f"{name.project.name}/{name.name}", picked.id)
+            start = self._pachd.pick_exactly(f"{name.project.name}/{name.name}", picked.id)
             found = [self._commit_info(commit) for commit in walk(start)]
         yield from found[: request.max_commits or 10_000]
 

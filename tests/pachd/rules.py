@@ -128,7 +128,7 @@ class Rules:
         self.projects = {"default"}
         self.repos: dict[str, Repo] = {}
         self.file_sets: dict[str, FileSet] = {}
-        self.compacting_seconds = 0.0
+        self.compacting_seconds = 0.01  # on the server some 0.2 s
         self.file_set_seconds = 600.0
 
     # Repos and projects
@@ -167,6 +167,8 @@ class Rules:
         """A commit by its id or its branch, or an input of the commits of that id."""
         handle = f"{repo}@{commit_id or branch}"
         missing = f"pick commit tx: commit {handle} not found"
+        if not commit_id and not branch:
+            raise Refusal("pick commit tx: cannot pick commit with no ID or branch")
         if repo not in self.repos:
             raise Refusal(f"{missing}\nrepo {repo} not found", NOT_FOUND)
         if not _UUID4.fullmatch(commit_id):  # then it is taken for a branch
@@ -186,6 +188,13 @@ class Rules:
                     if one.repo == repo:
                         return one
         raise Refusal(f"{missing}\ncommit {handle} not found", NOT_FOUND)
+
+    def pick_exactly(self, repo: str, commit_id: str) -> Commit:
+        """A commit by its id, and no other in its place."""
+        for commit in self.repos[repo].commits if repo in self.repos else ():
+            if commit.id == commit_id:
+                return commit
+        raise Refusal(f"commit (commit_id={repo}.user@{commit_id}) not found", NOT_FOUND)
 
     def start_commit(
         self, work: Transaction, repo: str, branch: str, parent: Commit | None, description: str
@@ -357,11 +366,12 @@ class Rules:
             if child.finished is None:
                 raise Refusal(f"cannot squash until child commit {child} is finished")
         repo = self.repos[commit.repo]
-        for name, branch in repo.branches.items():
+        new_head = commit.parent
+        for name, branch in sorted(repo.branches.items()):
             if branch.head is commit:
-                branch.head = commit.parent or self._new_empty(
-                    work, commit.repo, name, None, branch.provenance
-                )
+                if new_head is None:  # one empty commit for all branches that lost their last
+                    new_head = self._new_empty(work, commit.repo, name, None, branch.provenance)
+                branch.head = new_head
         for child in children:
             child.parent = commit.parent
         repo.commits.remove(commit)

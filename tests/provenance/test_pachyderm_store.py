@@ -253,6 +253,26 @@ def test_a_manifest_that_is_not_ours_is_damage(
 # Purging
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('{"stage": "snapshot"}', '{"purged":"asked to","stage":"snapshot"}\n'),
+        ("by hand", "by hand\npurged: asked to"),
+        ("", "purged: asked to"),
+        ("[1]", "[1]\npurged: asked to"),
+    ],
+)
+def test_a_new_head_says_what_the_old_one_said_and_why(
+    store: DataStore, before: str, after: str
+) -> None:
+    with store.commit("catalog", message=before) as writer:
+        writer.put("/a", b"secret")
+    store.purge([(writer.ref, "/a")], "asked to")
+    head = store.head("catalog")
+    assert head is not None
+    assert head.message == after
+
+
 def test_a_purge_leaves_the_server_without_the_bytes(pachd: Pachd, store: DataStore) -> None:
     first = put(store, {"/a": b"secret", "/b": b"1"})
     derived = put(store, {"/e": b"1"}, "embeddings", first)
@@ -268,7 +288,6 @@ def test_a_purge_leaves_the_server_without_the_bytes(pachd: Pachd, store: DataSt
     assert b"secret" not in kept
     head = store.head("catalog")
     assert head is not None
-    assert head.message == "purged 1 files: asked to"
     assert [file.path for file in store.files(head.ref)] == ["/b"]
 
 

@@ -34,7 +34,7 @@ from recsys.provenance.pachyderm_commits import Commits, Description, Made, made
 from recsys.provenance.pachyderm_contents import Contents
 from recsys.provenance.pachyderm_manifest import Entry
 from recsys.provenance.pachyderm_publish import Publisher, Target
-from recsys.provenance.pachyderm_purge import OUTSIDE, Removal, kept_apart
+from recsys.provenance.pachyderm_purge import OUTSIDE, Removal, kept_apart, message_of_purged
 from recsys.provenance.pachyderm_server import Server, already_there, server_errors
 from recsys.provenance.pachyderm_writer import PachydermWriter, Spool
 from recsys.provenance.packs import disk_errors
@@ -239,7 +239,7 @@ class PachydermStore:
             split_ref(head.ref)[0],
             inputs=told.inputs,
             branch=told.branch,
-            message=f"purged {len(doomed)} files: {why}",
+            message=message_of_purged(told.message, why),
         ) as writer:
             for path in doomed:
                 writer.delete(path)

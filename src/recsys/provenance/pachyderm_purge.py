@@ -7,10 +7,12 @@ the newest first, so that no call takes away more than it was asked to.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from recsys.artifacts.digests import canonical_json
 from recsys.errors import CommitNotFound, RepoNotFound, StoreError
 from recsys.provenance.addresses import check_path
 from recsys.provenance.pachyderm_commits import Commits, Made
@@ -100,3 +102,14 @@ def kept_apart(holding: Made, doomed: Iterable[Any]) -> bool:
     """Whether a commit that must go was made of nothing that must go."""
     gone = {(info.commit.repo.name, info.commit.id) for info in doomed}
     return all((one.repo.name, one.id) not in gone for one in holding.info.direct_provenance)
+
+
+def message_of_purged(message: str, why: str) -> str:
+    """The message of a head without the content: the old one's, which still describes the rest."""
+    try:
+        record = json.loads(message)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        return f"{message}\npurged: {why}".lstrip()
+    return canonical_json({**record, "purged": why}).decode()
