@@ -129,7 +129,7 @@ def test_a_look_for_one_content_reads_one_shard_a_commit(pachd: Pachd, store: Da
     pachd.calls.clear()
     found = list(store.holding("catalog", sha256(MANY["/images/00042.jpg"])))
     assert [path for _, path in found] == ["/images/00042.jpg"]
-    assert pachd.calls == ["ListCommit", "GetFile"]
+    assert pachd.calls == ["InspectRepo", "ListCommit", "GetFile"]
 
 
 # What the server shows

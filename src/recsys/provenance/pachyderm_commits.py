@@ -20,7 +20,6 @@ from recsys.errors import (
     BranchBusy,
     CommitClosed,
     CommitNotFound,
-    RepoNotFound,
     StoreDamaged,
     StoreError,
 )
@@ -115,7 +114,9 @@ class Commits:
 
     def every(self, repo: str) -> Iterator[Made]:
         """A repo's commits of ours, newest first."""
-        with server_errors(RepoNotFound(f"no repo {repo!r}; ensure_repo makes it")):
+        # A stream that is refused makes the SDK write into the log, beside raising.
+        self._server.check_repo(repo)
+        with server_errors():
             for info in self._server.pfs.list_commit(repo=self._server.repo(repo)):
                 found = made(info)
                 if found is not None:
