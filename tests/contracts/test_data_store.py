@@ -325,6 +325,11 @@ def test_other_names_are_refused(store: DataStore, name: str) -> None:
         store.head("catalog", name)
 
 
+def test_a_branch_is_not_named_like_a_commit(store: DataStore) -> None:
+    with pytest.raises(InvalidName, match="name commits"):
+        put(store, "catalog", {}, branch="0123456789ab4def0123456789abcdef")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -52,6 +52,12 @@ def test_other_addresses_are_refused(tmp_path: Path, address: str) -> None:
         opened(tmp_path, address)
 
 
+@pytest.mark.parametrize("project", ["", "a b", "a/b", "x" * 52])
+def test_other_projects_are_refused(tmp_path: Path, project: str) -> None:
+    with pytest.raises(SettingsInvalid, match="RECSYS_PACHD_PROJECT is"):
+        opened(tmp_path, "grpc://127.0.0.1:1", pachd_project=project)
+
+
 def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="does not answer"):
         opened(tmp_path, "grpc://127.0.0.1:1")

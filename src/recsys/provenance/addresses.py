@@ -16,6 +16,8 @@ from recsys.errors import CommitNotFound, InvalidInputs, InvalidName, InvalidPat
 RESERVED = "/.recsys"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
+# What Pachyderm takes for a commit's id, and for nothing else.
+UUID4 = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
 # Printable ASCII without the characters that Pachyderm's globs give a meaning.
 _REFUSED = r"/*?\[\]{}!()@+^\x00-\x1f\x7f-\U0010ffff"
 _PART = rf"(?!\.{{1,2}}(?:/|\Z))[^{_REFUSED}]{{1,255}}"
@@ -28,6 +30,8 @@ def check_name(what: str, name: str) -> str:
     """Return the name of a repo or branch, or raise `InvalidName`."""
     if _NAME.fullmatch(name) is None:
         raise InvalidName(f"{what} {name[:80]!r}: allowed are 1 to 63 of A-Z a-z 0-9 _ -")
+    if what == "branch" and UUID4.fullmatch(name):
+        raise InvalidName(f"branch {name!r}: 32 hex digits like these name commits")
     return name
 
 

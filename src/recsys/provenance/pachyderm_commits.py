@@ -7,7 +7,6 @@ new branch, abandoned ones, ones still open) is no commit of the port.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -23,13 +22,11 @@ from recsys.errors import (
     StoreDamaged,
     StoreError,
 )
-from recsys.provenance.addresses import split_ref
+from recsys.provenance.addresses import UUID4, split_ref
 from recsys.provenance.pachyderm_server import Server, is_missing, moment, server_errors
 from recsys.provenance.port import CommitInfo
 
 ABANDONED = "abandoned"
-
-_UUID4 = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
 
 
 class Description(BaseModel):
@@ -88,7 +85,7 @@ class Commits:
         """A commit of ours, or `CommitNotFound`, or `RepoNotFound`."""
         repo, commit_id = split_ref(ref)
         missing = CommitNotFound(f"no commit {commit_id} in repo {repo!r}")
-        if not _UUID4.fullmatch(commit_id):  # the server would take it for a branch
+        if not UUID4.fullmatch(commit_id):  # the server would take it for a branch
             self._server.check_repo(repo)
             raise missing
         try:

@@ -20,8 +20,9 @@ from recsys.provenance.pachyderm_contents import Contents
 from recsys.provenance.pachyderm_server import Server, server_errors
 
 OUTSIDE = (
-    "the bytes in pachd's object storage until its own garbage collection has run, and whatever"
-    " backups and copies were made of them"
+    "the bytes in pachd's object storage: as long as a commit stands that came after them on"
+    " their branch (a new head without them does), and else until its garbage collection, half an"
+    " hour after they were written; and whatever backups and copies were made of them"
 )
 
 

@@ -33,6 +33,7 @@ from recsys.errors import (
 )
 from recsys.provenance.addresses import check_name
 
+_PROJECT = re.compile(r"[A-Za-z0-9_-]{1,51}")
 _ADDRESS = re.compile(r"grpcs?://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?")
 
 # Most of the server's refusals carry no code (UNKNOWN), so their texts tell them apart.
@@ -58,7 +59,7 @@ class Server:
 
     def __init__(self, address: str, project: str, token: str, root_certs: Path | None) -> None:
         self.address = check_address(address)
-        self.project = pfs.Project(name=check_name("project", project))
+        self.project = pfs.Project(name=check_project(project))
         self._token = token
         self._root_certs = _certificates(root_certs) if address.startswith("grpcs") else None
         self._clients: dict[int, Any] = {}
@@ -140,6 +141,15 @@ def check_address(address: str) -> str:
             " or grpcs://host:port with TLS"
         )
     return address.rstrip("/")
+
+
+def check_project(project: str) -> str:
+    """Return the name of a project, or raise `SettingsInvalid`."""
+    if _PROJECT.fullmatch(project) is None:
+        raise SettingsInvalid(
+            f"RECSYS_PACHD_PROJECT is {project[:80]!r}; allowed are 1 to 51 of A-Z a-z 0-9 _ -"
+        )
+    return project
 
 
 def _certificates(path: Path | None) -> bytes | None:
