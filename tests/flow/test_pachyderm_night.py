@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,17 +17,21 @@ from recsys.artifacts.release import verify_release
 from recsys.provenance import open_store
 from recsys.settings import load_settings
 from recsys.stages import NIGHT_STAGES
+from recsys.stages.find_release import find_live_release
+from recsys.stages.night import Night
+from recsys.stages.purge_product import purge_product
 
+PRODUCT = "10010"
 TOKEN = "the-nights-own-token"
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Platform]:
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A running service and a first night over the wire."""
     (port,) = free_ports(1)
     with Pachd(token=TOKEN) as pachd:
         settings = load_settings(
-            state_dir=tmp_path / "state",
+            state_dir=tmp_path_factory.mktemp("pachyderm") / "state",
             drawn_products=240,
             embedding_dim=32,
             epochs=12,
@@ -67,3 +70,23 @@ def test_a_night_on_pachyderm_is_served_remembered_and_traced(shop: Platform) ->
     assert {release.inputs["catalog"], release.inputs["embeddings"]} <= made_of
     assert not shop.settings.store_dir.exists()
     assert store.verify() == []
+
+
+def test_a_product_is_purged_with_all_that_was_made_of_its_picture_and_nights_go_on(
+    shop: Platform,
+) -> None:
+    before = str(shop.live)
+    night = Night(shop.settings, NIGHT)
+    purge = purge_product(night, PRODUCT, "ada", "unlawful")
+    assert shop.live == purge.releases[before]
+    assert shop.post({"jsonData": {"product_id": PRODUCT}}).status_code == 404
+    assert shop.answer("10011")["release"] == shop.live
+    assert any(ref.startswith("releases@") for ref in purge.commits)
+    assert any("object storage" in what for what in purge.remains)
+
+    night = Night(shop.settings, NIGHT)
+    assert night.holding("catalog", purge.pictures[0]) == []
+    assert find_live_release(night).artifact.id == shop.live
+    receipts = run_night(shop.settings, until="validate_catalog")
+    assert receipts["validate_catalog"].fresh
+    assert list(night.store.files(receipts["snapshot_catalog"].ref, f"/images/{PRODUCT}.")) == []
