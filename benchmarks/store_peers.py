@@ -2,8 +2,8 @@
 
 Each step of each tool runs in a process of its own, on the same files, in turns; imports are
 not counted. Told are medians of CPU seconds and wall seconds, and how often the faster peer
-takes as long as the embedded store, paired by round. The embedded store flushes to disk what
-it acknowledges, and checks every digest that it reads; the peers do neither.
+takes as long as the embedded store, paired by round. Only the embedded store flushes to disk
+what it acknowledges; it and libgit2 check the digests of what they read, dvc-data does not.
 
     python3.11 -m venv ~/peers && ~/peers/bin/pip install pygit2 dvc-data
     .venv/bin/python benchmarks/store_peers.py CATALOG --peers-python ~/peers/bin/python
@@ -65,16 +65,16 @@ class Embedded:
     def commit(self, folder: Path) -> None:
         """As a stage does: everything is put, and what the store has is not written."""
         with self._store.commit("files", replace=True) as writer:
-            for path in files_of(folder):
-                writer.put(f"/{path.relative_to(folder)}", path)
+            for path in sorted(folder.iterdir()):
+                writer.put(f"/{path.name}", path)
 
     def commit_changes(self, folder: Path) -> None:
         """As a caller does that knows what changed."""
         since = next(self._store.commits("files")).started.timestamp()
         with self._store.commit("files") as writer:
-            for path in files_of(folder):
+            for path in sorted(folder.iterdir()):
                 if path.stat().st_mtime > since:
-                    writer.put(f"/{path.relative_to(folder)}", path)
+                    writer.put(f"/{path.name}", path)
 
     def read(self) -> int:
         """Read every file; returns the bytes."""
@@ -281,6 +281,11 @@ def one_round(data: str, folder: Path, peers: str, order: list[str]) -> dict[tup
                 change(folder, random.Random(home))  # noqa: S311
             for tool in order:
                 found[tool, what] = measure(tool, what, folder, Path(home) / tool, peers)
+                seen = found[tool, what]
+                print(
+                    f"{data}: {tool} {what} {seen['cpu']:.2f} CPU s, {seen['seconds']:.2f} s",
+                    file=sys.stderr,
+                )
         for tool in order:
             files = list(files_of(Path(home) / tool))
             found[tool, "on disk"] = (sum(path.stat().st_size for path in files), len(files))

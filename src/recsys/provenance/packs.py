@@ -203,12 +203,15 @@ class PackReader:
         return data
 
     def copy(self, blob: Blob, target: BinaryIO) -> None:
-        """Copy a blob of any size in bounded memory, checked (`StoreDamaged`)."""
+        """Copy a blob of any size to a raw file, in bounded memory, checked (`StoreDamaged`)."""
+        if blob.size_bytes <= PACKED_MAX_BYTES:
+            _write_all(target, self.read(blob))
+            return
         file = self._file(blob.file)
         digest = hashlib.sha256()
         for chunk in _chunks(file, blob):
             digest.update(chunk)
-            target.write(chunk)
+            _write_all(target, chunk)
         if digest.digest() != blob.sha256:
             raise _damaged(file.name, blob)
 

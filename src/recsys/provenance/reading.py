@@ -33,7 +33,7 @@ class ContentReader:
         """Write a blob of any size to a path of its own, checked."""
 
         def write(blob: Blob) -> None:
-            with dest.open("wb") as target:
+            with dest.open("wb", buffering=0) as target:
                 self._packs.copy(blob, target)
 
         self._wherever(file, blob, write)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from recsys.provenance.changes import Content
 from recsys.provenance.packs import PACKED_MAX_BYTES, NewBlob, PackWriter
 
 _CHUNK_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 16  # most pictures are shorter; to ask for more costs memory each time
 
 
 class Draft:
@@ -116,8 +118,7 @@ class EmbeddedWriter:
         self._check_open(path)
         self.draft.check_place(check_path(path))
         if isinstance(content, Path):
-            with content.open("rb") as stream:
-                sha256 = self._put_stream(stream)
+            sha256 = self._put_path(content)
         elif isinstance(content, bytes | bytearray | memoryview):
             sha256 = self._put_bytes(bytes(content))
         else:
@@ -160,6 +161,12 @@ class EmbeddedWriter:
                 self.blobs[sha256] = self.packs.append(data)
         return sha256
 
+    def _put_path(self, path: Path) -> bytes:
+        with path.open("rb", buffering=0) as stream:  # which reads a small file in one go
+            if os.fstat(stream.fileno()).st_size <= PACKED_MAX_BYTES:
+                return self._put_bytes(stream.readall())
+            return self._put_stream(stream)
+
     def _put_stream(self, stream: BinaryIO) -> bytes:
         head = _read_up_to(stream, PACKED_MAX_BYTES + 1)
         if len(head) <= PACKED_MAX_BYTES:
@@ -182,9 +189,9 @@ class EmbeddedWriter:
 
 def _read_up_to(stream: BinaryIO, size_bytes: int) -> bytes:
     """Read until the stream ends or so many bytes have come; raw streams give less at once."""
-    data = stream.read(size_bytes)
-    while data and len(data) < size_bytes:
-        more = stream.read(size_bytes - len(data))
+    data = b""
+    while len(data) < size_bytes:
+        more = stream.read(min(_HEAD_BYTES, size_bytes - len(data)))
         if not more:
             break
         data += more
