@@ -8,6 +8,7 @@ from recsys.artifacts.catalog import CatalogSnapshot
 from recsys.artifacts.model import ApprovedModel
 from recsys.artifacts.receipt import Receipt
 from recsys.errors import ArtifactInvalid, FileMissing, SettingsInvalid
+from recsys.provenance.embedded import EmbeddedStore
 from recsys.settings import load_settings
 from recsys.stages import run_stage
 from recsys.stages.night import Night
@@ -34,6 +35,17 @@ def test_the_same_inputs_and_parameters_give_the_commit_that_was_made_before(nig
     again = snapshot_task(night, seed=1).remembered()
     assert again is not None
     assert (again.ref, again.fresh) == (receipt.ref, False)
+
+
+def test_work_whose_content_was_collected_is_done_again(night: Night) -> None:
+    old = snapshot_task(night, seed=1).publish(SNAPSHOT)
+    new = snapshot_task(night, seed=2).publish(CatalogSnapshot("drawn", "d" * 64))
+    store = night.store
+    assert isinstance(store, EmbeddedStore)
+    store.gc(lambda: [new.ref])
+    assert snapshot_task(night, seed=2).remembered() is not None
+    assert snapshot_task(night, seed=1).remembered() is None
+    assert snapshot_task(night, seed=1).publish(SNAPSHOT).ref != old.ref
 
 
 def test_another_parameter_is_another_piece_of_work(night: Night) -> None:

@@ -21,6 +21,7 @@ from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE, Artifact
 from recsys.artifacts.digests import canonical_json, sha256_bytes, sha256_file
 from recsys.artifacts.receipt import Receipt
+from recsys.errors import ContentRemoved
 from recsys.stages.night import REPO_OF_STAGE, Night
 from recsys.stages.record import (
     code_facts,
@@ -77,15 +78,25 @@ class Task:
         )
 
     def remembered(self) -> Receipt | None:
-        """The receipt of an earlier commit with the same key, or None."""
+        """The receipt of an earlier commit with the same key, or None.
+
+        One whose content was collected since is passed over: the work is done again.
+        """
         self.night.store.ensure_repo(self.repo)
         for commit in self.night.store.commits(self.repo):
             record = commit_record(commit.message)
-            if record.get("key") == self.key:
+            if record.get("key") == self.key and self._is_kept(commit.ref):
                 return Receipt(
                     str(record["artifact"]), commit.ref, str(record["artifact_digest"]), fresh=False
                 )
         return None
+
+    def _is_kept(self, ref: str) -> bool:
+        try:
+            self.night.store.open(ref, ARTIFACT_FILE).close()
+        except ContentRemoved:
+            return False
+        return True
 
     def publish(
         self,
