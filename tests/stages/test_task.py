@@ -66,6 +66,11 @@ def test_the_code_digest_covers_every_source_of_the_rooms_named() -> None:
     assert code_digest(("stages/task.py",)) != code_digest(("stages/night.py",))
 
 
+def test_a_room_that_is_not_there_is_no_part_of_a_digest() -> None:
+    with pytest.raises(FileNotFoundError, match="catalog/gone"):
+        code_digest(("catalog/gone.py",))
+
+
 def test_a_commit_records_how_it_was_made(night: Night) -> None:
     receipt = snapshot_task(night, seed=1).publish(SNAPSHOT)
     record = commit_record(night.store.inspect(receipt.ref).message)

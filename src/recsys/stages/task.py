@@ -138,11 +138,19 @@ class Task:
 
 @lru_cache
 def code_digest(places: Sequence[str]) -> str:
-    """SHA-256 over the Python sources at these places under ``recsys``."""
+    """SHA-256 over the Python sources at these places under ``recsys``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing at a place: its changes would go unseen.
+    """
     parts = {}
     for place in places:
         path = _SOURCE / place
         sources = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        if not sources:
+            raise FileNotFoundError(f"no source at {place}, which decides a stage's result")
         for source in sources:
             parts[str(source.relative_to(_SOURCE))] = sha256_file(source)
     return sha256_bytes(canonical_json(parts))

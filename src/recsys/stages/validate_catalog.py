@@ -44,7 +44,7 @@ def run(night: Night) -> Receipt:
             "quarantined_products": settings.quarantined_products,
             **suite_digest(night, names.SUITE_DELIVERY, names.SUITE_PRODUCTS, names.SUITE_DRIFT),
         },
-        rooms=("validation", "quarantine", "gates", "catalog/delta.py", "artifacts/catalog.py"),
+        rooms=("validation", "quarantine", "gates", "catalog/merge.py", "artifacts/catalog.py"),
         context={"compared_with": "" if before is None else before.ref},
     )
     if (receipt := task.remembered()) is not None:
