@@ -156,7 +156,10 @@ def test_products_that_share_the_picture_lose_it_too(
 ) -> None:
     one, other = planted_faults(shop.settings.drawn_products).duplicates
     night = Night(shop.settings, NIGHT)
-    purge = purge_product(night, one, "ada", "unlawful", may_return=True)
+    with pytest.raises(BadInput, match=f"1 other products show the same picture.*{other}"):
+        purge_product(night, one, "ada", "unlawful", may_return=True)
+    assert shop.post({"jsonData": {"product_id": one}}).status_code == 200
+    purge = purge_product(night, one, "ada", "unlawful", may_return=True, with_others=True)
     assert set(purge.products) == {one, other}
     for product in (one, other):
         assert shop.post({"jsonData": {"product_id": product}}).status_code == 404

@@ -35,7 +35,7 @@ def night_of(platform: Platform) -> Night:
     return Night(platform.settings, "2026-01-03")
 
 
-def deploy_another(platform: Platform, factory: str = "HNSW16") -> str:
+def deploy_another(platform: Platform, factory: str = "HNSW24") -> str:
     run_night(platform.with_settings(index_factory=factory))
     return str(platform.live)
 

@@ -69,14 +69,19 @@ def test_a_prediction_is_traced_to_every_origin_of_what_it_showed(
     assert found.reached.releases == (platform.live,)
 
 
-def test_every_commit_on_the_way_names_its_night_code_and_checks(
-    night: Night, answer: dict[str, Any]
+def test_every_commit_on_the_way_names_its_night_run_code_and_checks(
+    platform: Platform, night: Night
 ) -> None:
-    found = trace(night, answer["meta"]["puid"])
-    made = [node for node in found.graph.nodes() if node.facts.get("stage")]
-    assert len(made) == len(UPSTREAM) - 1  # nobody's overrides are no stage's
+    release = platform.dags["redeploy_service"]["assemble_release"]["receipt"]["ref"]
+    found = trace(night, release)
+    made = [
+        node
+        for node in found.graph.nodes()
+        if node.kind in UPSTREAM - {"overrides"}  # nobody's overrides are no stage's
+    ]
+    assert len(made) == len(UPSTREAM) - 1
     assert all(set(node.facts["code"]) >= {"git_commit", "git_dirty"} for node in made)
-    assert all(node.facts["run"]["orchestrator"] for node in made)
+    assert all(node.facts["run"]["orchestrator"] == "airflow" for node in made)
     gates = {gate["suite"] for node in made for gate in node.facts.get("gates", ())}
     assert gates >= {"delivery", "products", "model", "labels", "index"}
     (model,) = found.graph.nodes("models")

@@ -21,6 +21,9 @@ def purge(
     may_return: Annotated[
         bool, typer.Option("--may-return", help="Let the product come back with another picture.")
     ] = False,
+    with_others: Annotated[
+        bool, typer.Option("--with-others", help="Products with the same picture lose it too.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: there is no way back.")] = False,
     json: Json = False,
 ) -> None:
@@ -35,7 +38,9 @@ def purge(
     night = Night(load_settings(), datetime.now(UTC).date().isoformat(), progress=progress_bars)
     if not yes and not typer.confirm(f"Purge {product} from all history? There is no way back"):
         raise BadInput("nothing was purged")
-    done = purge_product(night, product, getpass.getuser(), why, may_return=may_return)
+    done = purge_product(
+        night, product, getpass.getuser(), why, may_return=may_return, with_others=with_others
+    )
     if json:
         print_json(vars(done))
         return

@@ -75,6 +75,12 @@ def product_facts(
     ]
 
 
+def products_showing(night: Night, validated_ref: str, pictures: Collection[str]) -> list[str]:
+    """The products of a validated catalog with one of these pictures (SHA-256 of the bytes)."""
+    rows = _rows(night, validated_ref, _PRODUCTS, "sha256_bytes", pictures)
+    return [row["id"] for row in rows]
+
+
 def _picture(validated: Opened[ValidatedCatalog], row: dict[str, Any]) -> tuple[str, str]:
     if row["kept"]:
         return validated.ref, f"/kept/{row['image']}"

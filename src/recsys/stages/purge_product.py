@@ -14,6 +14,7 @@ from recsys.artifacts.purge import Purge
 from recsys.errors import BadInput, ServiceUnavailable
 from recsys.provenance import CommitInfo
 from recsys.stages.night import Night
+from recsys.stages.product_facts import products_showing
 from recsys.stages.purges import commit_purges, current_purges
 from recsys.stages.record import commit_record
 from recsys.stages.redact_release import commit_redacted, redact
@@ -25,6 +26,7 @@ _VECTORS_OF = {
     names.RELEASES: ("/vectors.npy", "/index.faiss"),
 }
 _PICTURES = {names.CATALOG: "/images/", names.VALIDATED: "/kept/"}
+_NAMED = 6
 _REMAINS = (
     "the delivery, wherever the shop keeps it: take the picture out there as well",
     "models that were trained with the picture, until the next night trains anew",
@@ -34,18 +36,24 @@ _REMAINS = (
 
 
 def purge_product(
-    night: Night, product: str, who: str, why: str, *, may_return: bool = False
+    night: Night,
+    product: str,
+    who: str,
+    why: str,
+    *,
+    may_return: bool = False,
+    with_others: bool = False,
 ) -> Purge:
     """Take a product out of the live release, then its pictures and vectors out of history.
 
-    Products that show the very same picture lose it too. The pictures are barred from now
-    on, and so is the product unless it ``may_return`` with another one. Cut short, it can
-    be run again and goes on where it stopped.
+    Products that show the very same picture lose it too, which ``with_others`` must allow.
+    The pictures are barred from now on, and so is the product unless it ``may_return`` with
+    another one. Cut short, it can be run again and goes on where it stopped.
 
     Raises
     ------
     BadInput
-        No ``why``, or no commit and no release holds the product.
+        No ``why``; no delivery held a picture of the product; or others show it.
     DeployFailed
         The service did not take up the release without the product.
     """
@@ -53,6 +61,13 @@ def purge_product(
         raise BadInput("a purge needs a reason that will stand in its place (--why)")
     with deploy.one_at_a_time(night.settings.releases_dir):
         purge = _begun(night, product, who, why, may_return)
+        others = [item for item in purge.products if item != product]
+        if others and not with_others:
+            raise BadInput(
+                f"{len(others)} other products show the same picture and would lose it too:"
+                f" {', '.join(others[:_NAMED])}{' …' if len(others) > _NAMED else ''};"
+                " allow it (--with-others), or have their picture replaced first"
+            )
         intent = _intent(night, purge)
         purge = _replace_releases(night, purge, intent)
         purged = night.store.purge(list(_files(night, purge)), f"purged: {purge.why}")
@@ -119,11 +134,14 @@ def _pictures(night: Night, product: str) -> Iterator[str]:
 
 
 def _showing(night: Night, pictures: Collection[str]) -> Iterator[str]:
-    """The products under whose id one of the pictures ever stood."""
-    for picture in pictures:
-        for repo in _PICTURES:
-            for _, path in night.holding(repo, picture):
-                yield path.rpartition("/")[2].rpartition(".")[0]
+    """The products of the releases here that show one of the pictures.
+
+    A picture that stood under other ids in a delivery alone, a broken one say, is shown by
+    nobody.
+    """
+    shelf = release.list_releases(night.settings.releases_dir)
+    for validated in {item.inputs[names.VALIDATED] for item in shelf}:
+        yield from products_showing(night, validated, pictures)
 
 
 def _replace_releases(night: Night, purge: Purge, intent: str) -> Purge:
