@@ -14,15 +14,17 @@ import pytest
 from flow.nights import NIGHT, Platform, free_ports, run_night
 from recsys import names, services
 from recsys.artifacts.products import ProductTable
+from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import verify_release
 from recsys.catalog import planted_faults
-from recsys.errors import BadInput, ContentRemoved
+from recsys.errors import ArtifactInvalid, BadInput, ContentRemoved
 from recsys.release import history
 from recsys.settings import load_settings
+from recsys.stages import run_stage
 from recsys.stages.find_release import find_release
 from recsys.stages.night import Night
 from recsys.stages.purge_product import purge_product
-from recsys.stages.purges import current_purges
+from recsys.stages.purges import commit_purges, current_purges
 from recsys.stages.roll_back import roll_back
 from recsys.stages.trace import trace
 
@@ -172,3 +174,19 @@ def test_a_purge_needs_a_reason_and_a_product(shop: Platform) -> None:
         purge_product(night, PRODUCT, "ada", " ")
     with pytest.raises(BadInput, match="no delivery ever held"):
         purge_product(night, "none", "ada", WHY)
+
+
+def test_a_night_that_was_under_way_cannot_put_a_purged_product_back(
+    shop: Platform, before: dict[str, Any]
+) -> None:
+    night = Night(shop.settings, NIGHT)
+    live = find_release(night, str(shop.live))
+    noted = replace(before["purge"], product="10011", pictures=(), releases={}, finished=False)
+    commit_purges(night, current_purges(night).artifact, noted)
+    receipt = Receipt("release", live.ref, live.artifact.digest, fresh=True)
+    with pytest.raises(ArtifactInvalid, match=r"1 purged products \(10011\)"):
+        run_stage(
+            "deploy_release", shop.settings, night=NIGHT, receipts={"assemble_release": receipt}
+        )
+    assert shop.live == live.artifact.id
+    assert shop.answer("10012")["release"] == shop.live

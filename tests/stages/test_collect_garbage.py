@@ -21,6 +21,7 @@ from recsys.settings import Settings, load_settings
 from recsys.stages.collect_garbage import collect_garbage
 from recsys.stages.night import Night
 from recsys.stages.task import Task
+from recsys.stages.trace import trace
 from serving_release import make_release
 
 YESTERYEAR = time.time() - 400 * 24 * 3600
@@ -115,6 +116,20 @@ def test_releases_stay_with_all_they_were_made_of(settings: Settings) -> None:
     assert sorted(path.name for path in settings.releases_dir.iterdir() if path.is_dir()) == sorted(
         {*(release.id for (release, _, _), stays in zip(made, kept, strict=True) if stays), "live"}
     )
+
+
+def test_a_release_whose_content_went_is_still_traced_to_its_catalog(settings: Settings) -> None:
+    catalogs = [catalog_of(settings, f"2026-01-{day:02}") for day in range(1, 7)]
+    made = [
+        release_of(settings, f"2026-01-{day:02}", day, catalog)
+        for day, catalog in enumerate(catalogs, start=1)
+    ]
+    collect(settings)
+    oldest, ref = made[0]
+    assert not is_there(settings, ref, ARTIFACT_FILE)
+    found = trace(Night(settings, "0001-01-01"), oldest.id)
+    assert found.subject.id == ref
+    assert [node.id for node in found.graph.origins(ref)] == [catalogs[0]]
 
 
 def test_a_young_release_folder_may_not_be_committed_yet(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from recsys.release import history, record_event
 from recsys.stages.assemble_release import restore
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
+from recsys.stages.purges import require_nothing_purged
 from recsys.stages.standing_rollback import require_better_than_rolled_back
 from recsys.stages.task import Task, suite_digest
 
@@ -30,6 +31,7 @@ def run(night: Night) -> Receipt:
     bundle = night.result_of("assemble_release", Release)
     restore(night, bundle.ref)
     with deploy.one_at_a_time(night.settings.releases_dir):
+        require_nothing_purged(night, bundle.artifact)
         return _run(night, bundle)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from recsys import names
 from recsys.artifacts.release import Release
+from recsys.errors import ContentRemoved
 from recsys.lineage import Graph, Node
 from recsys.provenance import CommitInfo
 from recsys.stages.night import Night
@@ -62,9 +63,15 @@ def add_products(
     products: Collection[str],
     commits: Iterable[CommitInfo],
 ) -> list[str]:
-    """Add a node for each product, made of the commit with its picture; returns their ids."""
+    """Add a node for each product, made of the commit with its picture; returns their ids.
+
+    None when the release's tables were collected: its commits still tell what it was made of.
+    """
     refs = [commit.ref for commit in commits]
-    found = product_facts(night, validated_of(night, release_ref), products, refs)
+    try:
+        found = product_facts(night, validated_of(night, release_ref), products, refs)
+    except ContentRemoved:
+        return []
     for item in found:
         graph.add(_product_node(item), [item.picture[0]])
     return [_product_node(item).id for item in found]

@@ -5,11 +5,16 @@ from __future__ import annotations
 from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE
 from recsys.artifacts.digests import canonical_json
+from recsys.artifacts.products import ProductTable
 from recsys.artifacts.purge import Purge, Purges
-from recsys.errors import RepoNotFound
+from recsys.artifacts.release import Release
+from recsys.errors import ArtifactInvalid, RepoNotFound
 from recsys.stages.night import Night, Opened
+from recsys.stages.product_facts import products_showing
 
-__all__ = ["Purge", "Purges", "commit_purges", "current_purges"]
+__all__ = ["Purge", "Purges", "commit_purges", "current_purges", "require_nothing_purged"]
+
+_NAMED = 6
 
 
 def current_purges(night: Night) -> Opened[Purges]:
@@ -33,3 +38,25 @@ def commit_purges(night: Night, purges: Purges, purge: Purge) -> Opened[Purges]:
     ) as writer:
         writer.put(ARTIFACT_FILE, updated.to_json())
     return Opened(updated, writer.ref)
+
+
+def require_nothing_purged(night: Night, bundle: Release) -> None:
+    """Keep a night that was under way while somebody purged from putting it back on the shelf.
+
+    Raises
+    ------
+    ArtifactInvalid
+        The release, whose folder is here, holds a product or a picture that is barred.
+    """
+    purges = current_purges(night).artifact
+    if not purges.items:
+        return
+    table = ProductTable.load(night.settings.releases_dir / bundle.id)
+    showing = products_showing(night, bundle.inputs[names.VALIDATED], purges.barred_pictures)
+    barred = {product.encode() for product in purges.barred_products.union(showing)}
+    held = sorted(product.decode() for product in barred.intersection(table.ids.tolist()))
+    if held:
+        raise ArtifactInvalid(
+            f"release {bundle.id} holds {len(held)} purged products"
+            f" ({', '.join(held[:_NAMED])}): it was made before the purge; run the night anew"
+        )

@@ -16,7 +16,7 @@ from recsys.artifacts.products import FILES as PRODUCT_FILES
 from recsys.errors import BadInput, FileMissing, ReleaseUnknown
 from recsys.lineage import Graph, Node
 from recsys.provenance import CommitInfo
-from recsys.stages.find_release import find_release
+from recsys.stages.find_release import release_ref
 from recsys.stages.lineage_nodes import PRODUCT, add_commit, add_products, graph_above, validated_of
 from recsys.stages.night import Night
 from recsys.stages.product_facts import product_facts
@@ -92,27 +92,27 @@ def _of_prediction(night: Night, subject: str) -> Trace:
         )
     facts = {"time": found.time, "asked": found.asked, "answers": found.answers}
     node = Node(f"{_PUID}{puid}", "prediction", puid, facts)
-    bundle = find_release(night, found.release)
-    graph, commits = graph_above(night, bundle.ref)
-    pictures = add_products(night, graph, bundle.ref, found.products, commits)
-    graph.add(node, [bundle.ref, *pictures])
+    ref = release_ref(night, found.release)
+    graph, commits = graph_above(night, ref)
+    pictures = add_products(night, graph, ref, found.products, commits)
+    graph.add(node, [ref, *pictures])
     reach = monitoring.Reach(1, found.time, found.time, (puid,))
     return Trace(node, graph, _reached(night, [], [found.release], reach), ())
 
 
 def _of_release(night: Night, release_id: str, products: Collection[str]) -> Trace:
-    bundle = find_release(night, release_id)
-    graph, commits = graph_above(night, bundle.ref)
-    subject = graph.node(bundle.ref)
-    for below in night.store.downstream(bundle.ref):
+    ref = release_ref(night, release_id)
+    graph, commits = graph_above(night, ref)
+    subject = graph.node(ref)
+    for below in night.store.downstream(ref):
         add_commit(graph, below)
     if products:
-        pictures = add_products(night, graph, bundle.ref, products, commits)
+        pictures = add_products(night, graph, ref, products, commits)
         if not pictures:
             raise BadInput(f"release {release_id} holds no product {', '.join(products)}")
         (product,) = products
         subject = Node(f"{release_id}/{product}", "recommendation", f"{product} of {release_id}")
-        graph.add(subject, [bundle.ref, *pictures])
+        graph.add(subject, [ref, *pictures])
     requests = night.settings.serving_dir / "requests"
     reach = monitoring.requests_with(requests, [release_id], next(iter(products), None))
     return Trace(subject, graph, _reached(night, commits, [release_id], reach), ())
@@ -186,7 +186,7 @@ def _release_with(night: Night, product: str) -> str | None:
     """The releases commit that holds the product: the live one's, else the newest."""
     live = read_live(night.settings.releases_dir)
     try:
-        first = [find_release(night, live).ref] if live else []
+        first = [release_ref(night, live)] if live else []
     except ReleaseUnknown:
         first = []
     for ref in (*first, *(commit.ref for commit in night.commits(names.RELEASES))):
