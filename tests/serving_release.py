@@ -102,7 +102,7 @@ def parts(folder: Path, seed: int = 0) -> dict[str, Any]:
     rows, dimension = found.shape
     model_digest = sha256_file(EMBEDDER)
     model = ApprovedModel(
-        ref("models"), model_digest, dimension, WIDTH, HEIGHT, "1", verdict(), verdict()
+        ref("models"), model_digest, dimension, WIDTH, HEIGHT, "1", (verdict(), verdict())
     )
     embeddings = EmbeddingSet(
         ref("champions"),

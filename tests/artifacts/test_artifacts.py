@@ -24,7 +24,7 @@ REFUSED = replace(PASSED, failures=(CRITICAL,))
 
 def approved(verdict: Verdict = PASSED) -> ApprovedModel:
     return ApprovedModel(
-        names.commit_ref(names.MODELS, COMMIT), DIGEST, 8, 60, 80, "1", verdict, PASSED
+        names.commit_ref(names.MODELS, COMMIT), DIGEST, 8, 60, 80, "1", (PASSED, verdict)
     )
 
 
@@ -61,6 +61,18 @@ def test_an_artefact_survives_its_json_and_keeps_its_digest(artifact: Artifact) 
 def test_nothing_is_built_on_a_gate_that_refused(build) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ArtifactInvalid, match="refused"):
         build(REFUSED)
+
+
+def test_a_model_approved_before_there_were_more_gates_is_still_read() -> None:
+    new = json.loads(approved().to_json())
+    label_verdict, verdict = new.pop("verdicts")
+    old = {**new, "schema_version": 1, "verdict": verdict, "label_verdict": label_verdict}
+    assert ApprovedModel.from_data(old) == approved()
+
+
+def test_a_model_that_no_gate_judged_is_not_approved() -> None:
+    with pytest.raises(ArtifactInvalid, match="needs its gates"):
+        replace(approved(), verdicts=())
 
 
 def test_a_verdict_that_evaluated_nothing_is_no_verdict() -> None:

@@ -101,7 +101,7 @@ def test_no_place_port_or_secret_is_recorded(tmp_path: Path) -> None:
 
 def test_gates_and_names_of_an_artefact_are_recorded() -> None:
     passed = verdict()
-    model = ApprovedModel(ref("models"), "e" * 64, 8, 6, 8, "1", passed, passed)
+    model = ApprovedModel(ref("models"), "e" * 64, 8, 6, 8, "1", (passed, passed))
     outcome = outcome_of(model)
     assert outcome["names"] == {"model": f"m-{'e' * 12}"}
     assert [(gate["suite"], gate["passed"]) for gate in outcome["gates"]] == [("model", True)] * 2

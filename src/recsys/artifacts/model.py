@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from recsys import names
 from recsys.artifacts.base import Artifact, require
 from recsys.artifacts.verdict import Verdict, require_passed, revive_verdict
+
+_SCHEMA_1 = ("label_verdict", "verdict")
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,13 @@ class ModelReport(Artifact):
 
 @dataclass(frozen=True)
 class ApprovedModel(Artifact):
-    """A model that passed its gate and bears the champion alias."""
+    """A model that passed its gates and bears the champion alias.
+
+    ``verdicts`` are those of every suite that had to let it pass, one a suite.
+    """
 
     kind: ClassVar[str] = "approved_model"
+    schema_version: ClassVar[int] = 2
 
     model: str
     model_digest: str
@@ -77,13 +83,13 @@ class ApprovedModel(Artifact):
     image_width: int
     image_height: int
     registry_version: str
-    verdict: Verdict
-    label_verdict: Verdict
+    verdicts: tuple[Verdict, ...]
 
     def __post_init__(self) -> None:
         require(names.parse_ref(self.model)[0] == names.MODELS, "not a model commit")
-        require_passed(self.verdict)
-        require_passed(self.label_verdict)
+        require(len(self.verdicts) > 0, "an approved model needs its gates' verdicts")
+        for verdict in self.verdicts:
+            require_passed(verdict)
 
     @property
     def version(self) -> str:
@@ -91,6 +97,15 @@ class ApprovedModel(Artifact):
         return names.model_version(self.model_digest)
 
     @classmethod
+    def from_data(cls, fields: Any) -> Self:
+        """As the others; in schema 1 the two verdicts had a field each."""
+        first = isinstance(fields, dict) and fields.get("schema_version") == 1
+        if first and set(_SCHEMA_1) <= fields.keys():
+            rest = {name: value for name, value in fields.items() if name not in _SCHEMA_1}
+            verdicts = [fields[name] for name in _SCHEMA_1]
+            fields = {**rest, "schema_version": cls.schema_version, "verdicts": verdicts}
+        return super().from_data(fields)
+
+    @classmethod
     def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        verdicts = {name: revive_verdict(fields[name]) for name in ("verdict", "label_verdict")}
-        return {**fields, **verdicts}
+        return {**fields, "verdicts": tuple(revive_verdict(item) for item in fields["verdicts"])}

@@ -38,8 +38,7 @@ def run(night: Night) -> Receipt:
         image_width=model.artifact.image_width,
         image_height=model.artifact.image_height,
         registry_version=version,
-        verdict=verdict,
-        label_verdict=labels.artifact.verdict,
+        verdicts=(labels.artifact.verdict, verdict),
     )
     return task.publish(approved)
 

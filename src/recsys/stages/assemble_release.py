@@ -50,8 +50,7 @@ def run(night: Night) -> Receipt:
             },
             verdicts=(
                 *validated.artifact.verdicts,
-                champion.artifact.label_verdict,
-                champion.artifact.verdict,
+                *champion.artifact.verdicts,
                 search.artifact.verdict,
             ),
         )
