@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recsys.artifacts.digests import sha256_file
 from recsys.errors import BadInput, OutsideFailed
-from recsys.registry import ModelRegistry, open_registry
+from recsys.registry import ModelRegistry, OpenRun, open_registry
 
 VALIDATED = "validated@" + "ab" * 16
 WIDTH, HEIGHT, DIMENSION = 18, 20, 8
@@ -55,14 +57,66 @@ def model(tmp_path: Path, tflite: bytes) -> Callable[[int], Path]:
     return build
 
 
-def record(registry: ModelRegistry) -> str:
-    return registry.record_run(
-        run_name="night of 2026-01-01",
+def open_run(registry: ModelRegistry, **more: Any) -> AbstractContextManager[OpenRun]:
+    return registry.run(
+        name="night of 2026-01-01",
         parameters={"epochs": 2, "learning_rate": 2e-3},
-        metrics_per_epoch=[{"loss": 2.0, "accuracy": 0.5}, {"loss": 1.0, "accuracy": 0.75}],
         tags={"validated": VALIDATED, "code": "1"},
         dataset=("validated_catalog", VALIDATED),
+        **more,
     )
+
+
+def record(registry: ModelRegistry) -> str:
+    with open_run(registry) as run:
+        run.log_epoch(1, {"loss": 2.0, "accuracy": 0.5})
+        run.log_epoch(2, {"loss": 1.0, "accuracy": 0.75})
+    return run.id
+
+
+def test_a_run_holds_parameters_figures_and_tags_from_its_beginning(
+    registry: ModelRegistry,
+) -> None:
+    with open_run(registry) as run:
+        assert registry.read_run(run.id).status == "RUNNING"
+        run.log_epoch(1, {"loss": 2.0, "accuracy": 0.5})
+        under_way = registry.read_run(run.id)
+        assert under_way.parameters == {"epochs": "2", "learning_rate": "0.002"}
+        assert under_way.figures == {"loss": 2.0, "accuracy": 0.5}
+        run.log_epoch(2, {"loss": 1.0, "accuracy": 0.75})
+    ended = registry.read_run(run.id)
+    assert (ended.name, ended.status) == ("night of 2026-01-01", "FINISHED")
+    assert ended.figures == {"loss": 1.0, "accuracy": 0.75}
+    assert ended.tags["validated"] == ended.tags["dataset"] == VALIDATED
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no labels"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_training_that_breaks_off_is_there_and_says_why(
+    registry: ModelRegistry, error: BaseException, status: str
+) -> None:
+    seen = []
+
+    def train() -> None:
+        with open_run(registry) as run:
+            seen.append(run.id)
+            run.log_epoch(1, {"loss": 2.0})
+            raise error
+
+    with pytest.raises(type(error)):
+        train()
+    ended = registry.read_run(seen[0])
+    assert ended.status == status
+    assert ended.tags["failure"] == f"{type(error).__name__}: {error}"
+    assert ended.figures == {"loss": 2.0}
+
+
+def test_a_run_names_the_run_that_it_is_a_part_of(registry: ModelRegistry) -> None:
+    with open_run(registry) as parent, open_run(registry, parent=parent.id) as part:
+        pass
+    assert registry.read_run(part.id).parent == parent.id
+    assert registry.read_run(parent.id).parent == ""
 
 
 def test_a_new_registry_has_no_champion(registry: ModelRegistry) -> None:
@@ -155,6 +209,59 @@ def test_promoting_twice_is_promoting_once(
     assert "replaced_by" not in champion.tags
 
 
+def test_versions_are_listed_newest_first_with_their_aliases(
+    registry: ModelRegistry, model: Callable[[int], Path]
+) -> None:
+    assert registry.versions() == []
+    run_id = record(registry)
+    for number in (1, 2, 3):
+        version = registry.register(run_id, model(number), {}, {"night": f"2026-01-0{number}"})
+        if number == 1:
+            registry.promote(version)
+    listed = registry.versions()
+    assert [item.tags["night"][-1] for item in listed] == ["3", "2", "1"]
+    assert [item.aliases for item in listed] == [("challenger",), (), ("champion",)]
+    assert registry.champion() == listed[2]
+    assert listed[0].created_seconds >= listed[2].created_seconds > 1.7e9
+
+
+def test_the_description_of_a_version_ends_with_what_was_decided_and_why(
+    registry: ModelRegistry, model: Callable[[int], Path]
+) -> None:
+    run_id = record(registry)
+    first = registry.register(run_id, model(1), {}, {}, description="Trained on 240 products.")
+    champion_before = registry.challenger()
+    assert champion_before is not None
+    assert champion_before.description == "Trained on 240 products."
+
+    registry.promote(first, ["the first model", "it passed 12 checks"])
+    second = registry.register(run_id, model(2), {}, {}, description="Trained on 241 products.")
+    registry.promote(second)
+    newer, older = registry.versions()
+    assert older.description.startswith("Trained on 240 products.\n\n## Decision\n\nPromoted at 20")
+    assert "the first model; it passed 12 checks" in older.description
+    assert older.description.endswith(f"Version {second} replaced it.")
+    assert newer.description.endswith(f"It replaced version {first}.")
+
+    registry.promote(first, ["rolled back"])
+    newer, older = registry.versions()
+    assert older.description.count("## Decision") == 1
+    assert older.description.endswith(f"rolled back\n\nIt replaced version {second}.")
+    assert newer.description.endswith(f"Version {first} replaced it.")
+
+
+def test_a_refusal_stands_in_the_description_too(
+    registry: ModelRegistry, model: Callable[[int], Path]
+) -> None:
+    version = registry.register(record(registry), model(1), {}, {}, description="One epoch.")
+    registry.refuse(version, ["precision is 0.1"])
+    challenger = registry.challenger()
+    assert challenger is not None
+    assert (challenger.decision, challenger.reasons) == ("refused", "precision is 0.1")
+    assert "Refused at 20" in challenger.description
+    assert challenger.description.endswith("precision is 0.1")
+
+
 def test_figures_and_files_join_a_run(registry: ModelRegistry, tmp_path: Path) -> None:
     run_id = record(registry)
     registry.log_figures(run_id, {"precision_at_10": 0.5})
@@ -173,6 +280,8 @@ def test_what_is_not_there_is_refused(registry: ModelRegistry, tmp_path: Path) -
         registry.promote("77")
     with pytest.raises(OutsideFailed):
         registry.refuse("77", ["no"])
+    with pytest.raises(OutsideFailed):
+        registry.read_run("0" * 32)
     with pytest.raises(OutsideFailed):
         registry.log_figures("0" * 32, {"figure": 1.0})
 

@@ -3,6 +3,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import numpy as np
 import pytest
 
 from recsys import names
+from recsys.embedding import Encoder
 from recsys.errors import ServiceUnavailable
 from recsys.registry import ModelRegistry, open_registry
 
@@ -33,13 +38,17 @@ def registry(home: Path, uri: str) -> ModelRegistry:
 
 @pytest.fixture(scope="module")
 def run_id(registry: ModelRegistry) -> str:
-    return registry.record_run(
-        run_name="night",
+    with registry.run(
+        name="night",
         parameters={f"p{number:03}": number for number in range(120)},  # more than one call takes
-        metrics_per_epoch=[{"loss": 1 / step} for step in range(1, 4)],
         tags={"validated": VALIDATED},
         dataset=("validated_catalog", VALIDATED),
-    )
+        sample_seconds=0.1,
+    ) as run:
+        for epoch in (1, 2, 3):
+            run.log_epoch(epoch, {"loss": 1 / epoch})
+        time.sleep(0.5)  # several samples of the machine
+    return run.id
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +92,69 @@ def test_the_run_holds_parameters_metrics_by_epoch_and_the_dataset(
     assert run.data.tags["dataset"] == VALIDATED
 
 
+def test_processor_and_memory_are_sampled_while_the_run_is_open(uri: str, run_id: str) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    for name in (
+        "system/cpu_utilization_percentage",
+        "system/system_memory_usage_megabytes",
+        "system/process_cpu_percentage",
+        "system/process_memory_megabytes",
+    ):
+        points = client.get_metric_history(run_id, name)
+        assert [point.step for point in points] == list(range(len(points))), name
+        assert len(points) >= 2, name
+    assert client.get_metric_history(run_id, "system/process_memory_megabytes")[0].value > 50
+
+
+def test_a_run_whose_process_was_killed_is_failed_when_the_registry_is_next_opened(
+    registry: ModelRegistry, uri: str, home: Path
+) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from recsys.registry import open_registry
+registry = open_registry({uri!r}, Path({str(home / "artifacts")!r}))
+with registry.run(name="night", parameters={{}}, tags={{}}, dataset=("c", {VALIDATED!r})) as run:
+    print(run.id, flush=True)
+    time.sleep(600)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    killed = process.stdout.readline().strip()
+    with registry.run(name="other", parameters={}, tags={}, dataset=("c", VALIDATED)) as alive:
+        open_registry(uri, home / "artifacts")
+        assert registry.read_run(killed).status == "RUNNING"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        open_registry(uri, home / "artifacts")
+        assert registry.read_run(alive.id).status == "RUNNING"
+    ended = registry.read_run(killed)
+    assert ended.status == "FAILED"
+    assert f"process {process.pid} was killed" in ended.tags["failure"]
+
+
+def test_figures_of_an_epoch_that_could_not_be_sent_are_sent_with_the_next(
+    registry: ModelRegistry, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with registry.run(name="night", parameters={}, tags={}, dataset=("c", VALIDATED)) as run:
+        with monkeypatch.context() as locked:
+
+            def refuse(*_: object, **__: object) -> None:
+                raise MlflowException("database is locked")
+
+            locked.setattr(MlflowClient, "log_batch", refuse)
+            run.log_epoch(1, {"loss": 2.0})
+        run.log_epoch(2, {"loss": 1.0})
+    points = MlflowClient(uri).get_metric_history(run.id, "loss")
+    assert [(point.step, point.value) for point in points] == [(1, 2.0), (2, 1.0)]
+
+
 @pytest.mark.usefixtures("global_uri")
 def test_the_registered_model_loads_by_its_alias_and_embeds(
     registry: ModelRegistry, run_id: str, files: Path
@@ -105,6 +177,31 @@ def test_the_registered_model_loads_by_its_alias_and_embeds(
     ).shape == (1, 20, 18, 3)
     with pytest.raises(mlflow.exceptions.MlflowException):
         model.predict(pixels[:, :10])
+
+
+def test_mlflows_own_command_predicts_what_our_encoder_does(
+    registry: ModelRegistry, uri: str, files: Path, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (3, 20, 18, 3), dtype=np.uint8)
+    (tmp_path / "pictures.json").write_text(json.dumps({"inputs": pixels.tolist()}))
+    command = [
+        *(sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local"),
+        *("--model-uri", f"models:/{names.REGISTERED_MODEL}@{names.ALIAS_CHAMPION}"),
+        *("--content-type", "json", "--input-path", "pictures.json"),
+        *("--output-path", "vectors.json"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads((tmp_path / "vectors.json").read_text())["predictions"]
+    ours = Encoder(files / "embedder.tflite").embed(pixels)
+    np.testing.assert_allclose(np.asarray(said, np.float32), ours, atol=1e-5)
 
 
 def test_the_logged_model_holds_no_pickle(registry: ModelRegistry, files: Path, home: Path) -> None:
