@@ -31,7 +31,7 @@ def test_a_sheet_shows_every_cell_in_a_grid(tmp_path: Path) -> None:
 def test_the_query_is_framed(tmp_path: Path) -> None:
     cells = [(encoded(quarters()), "query"), (encoded(quarters()), "neighbour")]
     contact_sheet(cells, 2, tmp_path / "plain.png")
-    contact_sheet(cells, 2, tmp_path / "framed.png", highlight_first=True)
+    contact_sheet(cells, 2, tmp_path / "framed.png", highlighted=[0])
     accent = (0xD9, 0x48, 0x0F)
     colours = [
         {colour for _, colour in opened(tmp_path / name).getcolors(1 << 20)}

@@ -137,7 +137,7 @@ def draw_sheet(settings: Settings, target: str, answer: dict[str, Any], out: Pat
     for result in answer["jsonData"]["results"]:
         caption = f"{result['score']:.3f} {result['product_id']}\n{result['name']}"
         cells.append((pictures.of(result["product_id"]), caption))
-    images.contact_sheet(cells, _SHEET_COLUMNS, out, highlight_first=True)
+    images.contact_sheet(cells, _SHEET_COLUMNS, out, highlighted=[0])
 
 
 class _Pictures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -34,13 +34,13 @@ def contact_sheet(
     out: Path,
     title: str = "",
     *,
-    highlight_first: bool = False,
+    highlighted: Collection[int] = (),
 ) -> None:
     """Write a PNG that shows each cell's picture (JPEG, PNG or WebP bytes) and caption.
 
-    Captions wrap and are cut after three lines. ``highlight_first`` frames the first cell
-    as the query. Bytes that cannot be decoded are shown as a crossed box, so that a sheet
-    of quarantined products can be looked at.
+    Captions wrap and are cut after three lines. ``highlighted`` cells, by position, are
+    framed: queries among answers. Bytes that cannot be decoded are shown as a crossed box,
+    so that a sheet of quarantined products can be looked at.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def contact_sheet(
     for position, (data, caption) in enumerate(cells):
         row, column = divmod(position, columns)
         corner = (_MARGIN + column * (_CELL[0] + _GAP), top + row * (_CELL[1] + _GAP))
-        _draw_cell(sheet, draw, corner, data, position == 0 and highlight_first)
+        _draw_cell(sheet, draw, corner, data, position in highlighted)
         _draw_caption(draw, corner, caption, caption_font)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
@@ -80,15 +80,15 @@ def _draw_cell(
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
     data: bytes,
-    highlighted: bool,
+    is_highlighted: bool,
 ) -> None:
     left, top = corner
     draw.rounded_rectangle(
         (left, top, left + _CELL[0] - 1, top + _CELL[1] - 1),
         radius=8,
         fill=_CARD,
-        outline=_ACCENT if highlighted else _EDGE,
-        width=4 if highlighted else 1,
+        outline=_ACCENT if is_highlighted else _EDGE,
+        width=4 if is_highlighted else 1,
     )
     left, top = left + _PADDING, top + _PADDING
     right, bottom = left + _PICTURE[0], top + _PICTURE[1]

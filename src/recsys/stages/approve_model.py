@@ -10,8 +10,8 @@ from recsys.artifacts.verdict import Verdict
 from recsys.errors import GateRefused
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
-from recsys.stages.task import Task, scratch_folder, suite_digest
-from recsys.stages.vectors import model_bytes
+from recsys.stages.register_model import reasons_to_promote, register_model
+from recsys.stages.task import Task, suite_digest
 
 
 def run(night: Night) -> Receipt:
@@ -28,9 +28,9 @@ def run(night: Night) -> Receipt:
     )
     if (receipt := task.remembered()) is not None:
         return receipt
-    version = _register(night, model, report.artifact)
+    version = register_model(night, model, report)
     verdict = _judge(night, model, report.artifact, version)
-    night.registry.promote(version)
+    night.registry.promote(version, reasons_to_promote(report.artifact, [verdict]))
     approved = ApprovedModel(
         model=model.ref,
         model_digest=model.artifact.model_digest,
@@ -41,22 +41,6 @@ def run(night: Night) -> Receipt:
         verdicts=(labels.artifact.verdict, verdict),
     )
     return task.publish(approved)
-
-
-def _register(night: Night, model: Opened[TrainedModel], report: ModelReport) -> str:
-    with scratch_folder(night) as folder:
-        content = model_bytes(night, model.ref, model.artifact.model_digest)
-        (folder / "embedder.tflite").write_bytes(content)
-        return night.registry.register(
-            model.artifact.run_id,
-            folder,
-            metrics=report.figures,
-            tags={
-                "model_digest": model.artifact.model_digest,
-                "model_commit": model.ref,
-                "validated": model.artifact.validated,
-            },
-        )
 
 
 def _judge(night: Night, model: Opened[TrainedModel], report: ModelReport, version: str) -> Verdict:

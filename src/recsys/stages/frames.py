@@ -18,6 +18,9 @@ GROUPS = "/groups.parquet"
 DUPLICATES = "/duplicates.parquet"
 LABEL_ISSUES = "/label_issues.parquet"
 PER_CLASS = "/per_class.parquet"
+SLICES = "/slices.parquet"
+CONFUSION = "/confusion.parquet"
+NEIGHBOURS = "/neighbours.parquet"
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
