@@ -271,6 +271,17 @@ def test_figures_and_files_join_a_run(registry: ModelRegistry, tmp_path: Path) -
     registry.attach(run_id, tmp_path / "report" / "page.html")
 
 
+def test_a_folder_can_be_taken_from_a_run(registry: ModelRegistry, tmp_path: Path) -> None:
+    run_id = record(registry)
+    for name in ("plots", "sheets"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "page.html").write_text("<p>fine</p>")
+        registry.attach(run_id, tmp_path / name)
+    assert registry.detach(run_id, "sheets") is True
+    assert registry.detach(run_id, "sheets") is False
+    assert registry.detach(run_id, "plots") is True
+
+
 def test_what_is_not_there_is_refused(registry: ModelRegistry, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"holds no embedder\.tflite"):
         registry.register(record(registry), tmp_path, {}, {})

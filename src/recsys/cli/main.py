@@ -17,6 +17,7 @@ _MODULE_OF: Final = {
     "nightly": "nightly",
     "similar": "similar",
     "releases": "releases",
+    "models": "models",
     "diff": "diff",
     "rollback": "rollback",
     "trace": "trace",

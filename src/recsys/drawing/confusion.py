@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from recsys.drawing.paper import INK, WORSE, plain, save, sheet, short
+from recsys.drawing.paper import INK, WORSE, plain, save, sheet, short, whole_numbers
 
 
 def draw_confused_pairs(confusion: pd.DataFrame, out: Path, *, most: int = 20) -> None:
@@ -36,7 +36,7 @@ def draw_confused_pairs(confusion: pd.DataFrame, out: Path, *, most: int = 20) -
     axes.set_yticks(range(len(worst)), names)
     axes.invert_yaxis()
     axes.margins(x=0.25, y=0.02)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole_numbers(axes)
     axes.set_xlabel("queries", fontsize=8)
     if worst.empty:
         axes.text(0.5, 0.5, "nothing is mixed up", transform=axes.transAxes, ha="center")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from recsys.drawing.paper import INK, LINES, plain, save, sheet
+from recsys.drawing.paper import INK, LINES, plain, save, sheet, whole_numbers
 
 _PANEL_WIDTH, _HEIGHT = 5.2, 3.8
 
@@ -37,7 +37,7 @@ def draw_curves(
             panel.axvline(best, color=INK, linewidth=0.8, linestyle=":", label=f"kept: {best}")
         panel.set_title(kind, fontsize=9, loc="left")
         panel.set_xlabel("epoch", fontsize=8)
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(panel)
         panel.legend(fontsize=7, frameon=False)
     save(figure, out)
 

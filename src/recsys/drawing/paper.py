@@ -48,6 +48,13 @@ def plain(axes: Axes, *, grid: str = "y") -> None:
     axes.grid(axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
 
 
+def whole_numbers(axes: Axes) -> None:
+    """Half an epoch and half a query are not counted along x."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def short(name: str) -> str:
     """A label that does not push the plot away."""
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

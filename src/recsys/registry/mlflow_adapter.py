@@ -116,6 +116,18 @@ class MlflowRegistry:
             else:
                 self._client.log_artifact(run_id, str(path), folder or None)
 
+    def detach(self, run_id: str, folder: str) -> bool:
+        """See the port."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with errors_of_ours(self._uri):
+            found = self._client.get_run(run_id).info.artifact_uri
+            attached: Any = get_artifact_repository(found, tracking_uri=self._uri)
+            if not attached.list_artifacts(folder):
+                return False
+            attached.delete_artifacts(folder)
+            return True
+
     def read_run(self, run_id: str) -> RecordedRun:
         """See the port."""
         with errors_of_ours(self._uri):

@@ -139,6 +139,9 @@ class ModelRegistry(Protocol):
     def attach(self, run_id: str, path: Path, folder: str = "") -> None:
         """Add a file, or a folder with all it holds, to a run; ``folder`` is where."""
 
+    def detach(self, run_id: str, folder: str) -> bool:
+        """Remove a folder that was attached to a run; returns whether there was one."""
+
     def read_run(self, run_id: str) -> RecordedRun:
         """One run."""
 

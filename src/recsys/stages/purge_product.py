@@ -13,6 +13,7 @@ from recsys.artifacts.products import ProductTable
 from recsys.artifacts.purge import Purge
 from recsys.errors import BadInput, ServiceUnavailable
 from recsys.provenance import CommitInfo
+from recsys.stages.model_pictures import NEIGHBOURS
 from recsys.stages.night import Night
 from recsys.stages.product_facts import products_showing
 from recsys.stages.purges import commit_purges, current_purges
@@ -72,6 +73,7 @@ def purge_product(
         purge = _replace_releases(night, purge, intent)
         purged = night.store.purge(list(_files(night, purge)), f"purged: {purge.why}")
         _empty_caches(night)
+        _take_down_sheets(night)
         for new in purge.releases.values():
             commit_redacted(night, new, intent)
         purge = replace(
@@ -211,3 +213,9 @@ def _empty_caches(night: Night) -> None:
         for path in settings.scratch_dir.glob(pattern):
             path.unlink(missing_ok=True)
     shutil.rmtree(settings.sheets_dir, ignore_errors=True)
+
+
+def _take_down_sheets(night: Night) -> None:
+    """The contact sheets of neighbours that stand with models; plots and figures stay."""
+    for run_id in {model.run_id for model in night.registry.versions()}:
+        night.registry.detach(run_id, NEIGHBOURS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from recsys.artifacts.catalog import LABEL_COLUMN, CatalogSplit, ValidatedCatalog
@@ -32,7 +33,8 @@ _MAIN = ("ndcg_at_10", "precision_at_10")
 def register_model(night: Night, model: Opened[TrainedModel], report: Opened[ModelReport]) -> str:
     """Register the exported file as challenger, with lineage, story and pictures.
 
-    Returns the version; run again, it gives the version that the file has.
+    Returns the version; run again, it gives the version that the file has. The pictures
+    stand with the run of the version.
     """
     record = commit_record(night.store.inspect(model.ref).message)
     with scratch_folder(night) as folder:
@@ -45,11 +47,21 @@ def register_model(night: Night, model: Opened[TrainedModel], report: Opened[Mod
             tags=_lineage(night, model, report, record),
             description=_story(night, model, report, record),
         )
-        draw_model_pictures(night, model, report, folder)
-        for name in (PLOTS, NEIGHBOURS):
-            if (folder / name).is_dir():
-                night.registry.attach(model.artifact.run_id, folder / name)
+        if any(
+            (item.version, item.run_id) == (version, model.artifact.run_id)
+            for item in night.registry.versions()
+        ):
+            _attach_pictures(night, model, report, folder)
     return version
+
+
+def _attach_pictures(
+    night: Night, model: Opened[TrainedModel], report: Opened[ModelReport], folder: Path
+) -> None:
+    draw_model_pictures(night, model, report, folder)
+    for name in (PLOTS, NEIGHBOURS):
+        if (folder / name).is_dir():
+            night.registry.attach(model.artifact.run_id, folder / name)
 
 
 def reasons_to_promote(report: ModelReport, verdicts: Sequence[Verdict]) -> list[str]:
