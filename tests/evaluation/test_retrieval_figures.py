@@ -1,99 +1,180 @@
-"""Retrieval figures, against hand arithmetic and a brute-force few lines."""
+"""Retrieval figures, against hand arithmetic and the evaluator of the TREC conferences."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import pytrec_eval
 
+from evaluation.catalogs import catalog, clusters, each_alone, units
 from recsys.errors import BadInput
-from recsys.evaluation import evaluate_retrieval, figures_table
-from recsys.evaluation.retrieval import embedding_health
+from recsys.evaluation import Retrieval, evaluate_retrieval, relevances
 
 
-def units(rows: int, dimension: int = 8, seed: int = 0) -> np.ndarray:
-    vectors = np.random.default_rng(seed).normal(size=(rows, dimension)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def clusters(labels: list[str]) -> np.ndarray:
-    """One axis a label, so that equal labels are nearest."""
-    names = sorted(set(labels))
-    vectors = np.zeros((len(labels), len(names)), np.float32)
-    for row, label in enumerate(labels):
-        vectors[row, names.index(label)] = 1
-    return vectors
-
-
-def each_alone(count: int) -> list[str]:
-    return [str(row) for row in range(count)]
+def by_type(labels: list[str], queries: list[int], groups: list[str] | None = None) -> Retrieval:
+    """The figures when every label has an axis of its own."""
+    return evaluate_retrieval(
+        clusters(labels),
+        relevances(catalog(labels)),
+        np.array(queries),
+        groups=groups or each_alone(len(labels)),
+    )
 
 
 def test_perfect_neighbours_score_one() -> None:
-    labels = ["shirt"] * 12 + ["shoe"] * 12
-    found = evaluate_retrieval(
-        clusters(labels), labels, np.array([0, 12]), groups=each_alone(24)
-    ).figures
-    assert found["precision_at_10"] == 1
-    assert found["hit_rate_at_10"] == 1
-    assert found["map_at_10"] == 1
+    found = by_type(["shirt"] * 12 + ["shoe"] * 12, [0, 12]).figures
+    for name in ("precision_at_10", "hit_rate_at_10", "ndcg_at_10", "map_at_10"):
+        assert found[name] == 1
+    assert found["recall_at_10"] == pytest.approx(10 / 11)
     assert found["chance_precision_at_10"] == pytest.approx(11 / 23)
+    assert found["chance_ndcg_at_10"] == pytest.approx(11 / 23)
 
 
-def test_five_of_ten_relevant_in_front_score_a_half_and_an_average_precision_of_one() -> None:
-    labels = ["shirt"] * 6 + ["shoe"] * 12
-    found = evaluate_retrieval(clusters(labels), labels, np.array([0]), groups=each_alone(18))
-    assert found.figures["precision_at_10"] == 0.5
-    # All five relevant products come first: precision 1 at each, over min(10, 5).
-    assert found.figures["map_at_10"] == 1
+def test_all_five_relevant_in_front_score_one_but_for_precision() -> None:
+    found = by_type(["shirt"] * 6 + ["shoe"] * 12, [0]).figures
+    assert found["precision_at_10"] == 0.5
+    # The ideal is min(10, 5) relevant results, and they are there.
+    assert found["recall_at_10"] == found["ndcg_at_10"] == found["map_at_10"] == 1
+
+
+def test_one_relevant_neighbour_in_third_place_scores_by_its_rank() -> None:
+    vectors = np.array([[1, 0], [0, 1], [0.8, 0.6], [0.96, 0.28]], np.float32)
+    codes = relevances(catalog(["shirt", "shirt", "shoe", "hat"]))
+    found = evaluate_retrieval(vectors, codes, np.array([0]), groups=each_alone(4)).figures
+    assert found["ndcg_at_10"] == pytest.approx(1 / 2)  # 1 / log2(3 + 1)
+    assert found["map_at_10"] == pytest.approx(1 / 3)
+    assert found["precision_at_10"] == pytest.approx(1 / 10)
 
 
 def test_no_relevant_neighbour_scores_zero() -> None:
-    labels = ["watch", *["shoe"] * 12]
-    found = evaluate_retrieval(clusters(labels), labels, np.array([0]), groups=each_alone(13))
-    assert found.figures["precision_at_10"] == 0
-    assert found.figures["hit_rate_at_10"] == 0
-    assert found.figures["map_at_10"] == 0
+    vectors = np.vstack([clusters(["a"] * 12)[:, :1] @ [[1.0, 0.0]], [[0.0, 1.0]]])
+    codes = relevances(catalog(["watch", *["shoe"] * 11, "watch"]))
+    found = evaluate_retrieval(
+        vectors.astype(np.float32), codes, np.array([0]), groups=each_alone(13)
+    ).figures
+    for name in ("precision_at_10", "recall_at_10", "hit_rate_at_10", "ndcg_at_10", "map_at_10"):
+        assert found[name] == 0
+
+
+def test_a_query_with_nothing_to_find_is_left_out_and_counted() -> None:
+    found = by_type(["watch", *["shoe"] * 12], [0, 1])
+    assert found.figures["queries_left_out"] == 1
+    assert found.figures["precision_at_10"] == 1
+    assert np.isnan(found.ndcg[""]).tolist() == [True, False]
 
 
 def test_the_query_and_its_identical_pictures_are_not_counted() -> None:
-    labels = ["shirt"] * 3 + ["shoe"] * 12
-    groups = ["same", "same", "same", *each_alone(12)]
-    found = evaluate_retrieval(clusters(labels), labels, np.array([0]), groups=groups)
-    assert found.figures["precision_at_10"] == 0
+    labels = ["shirt"] * 4 + ["shoe"] * 12
+    found = by_type(labels, [0], ["same", "same", "same", *each_alone(13)])
+    assert found.figures["precision_at_10"] == pytest.approx(1 / 10)
+    assert found.figures["recall_at_10"] == 1
+    assert set(found.neighbours[0]) & {0, 1, 2} == set()
 
 
-def test_figures_agree_with_brute_force() -> None:
-    vectors, labels = units(300), [f"type {row % 7}" for row in range(300)]
-    groups = [str(row // 2) for row in range(300)]
-    queries = np.arange(0, 300, 3)
-    expected = []
-    for query in queries:
-        order = np.argsort(-(vectors @ vectors[query]), kind="stable")
-        others = [row for row in order if groups[row] != groups[query]][:10]
-        expected.append(np.mean([labels[row] == labels[query] for row in others]))
-    found = evaluate_retrieval(vectors, labels, queries, groups=groups)
-    assert found.figures["precision_at_10"] == pytest.approx(np.mean(expected))
-    weighted = np.average(found.per_class["precision_at_10"], weights=found.per_class["queries"])
-    assert weighted == pytest.approx(np.mean(expected))
+def test_a_catalog_smaller_than_ten_leaves_slots_empty() -> None:
+    found = by_type(["shirt"] * 3, [0])
+    assert found.neighbours[0].tolist() == [1, 2, *[-1] * 8]
+    assert found.figures["precision_at_10"] == pytest.approx(0.2)
+    assert found.figures["ndcg_at_10"] == 1
 
 
-def test_health_counts_rows_that_are_not_finite_and_dimensions_that_collapsed() -> None:
-    vectors = units(10, 4)
-    vectors[:, 3] = 0
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors[0] = np.nan
-    health = embedding_health(vectors)
-    assert health["embedding_nan_share"] == pytest.approx(0.1)
-    assert health["embedding_norm_error"] < 1e-6
-    assert health["collapsed_dimension_share"] == 0.25
-    assert embedding_health(vectors * 2)["embedding_norm_error"] == pytest.approx(1, abs=1e-5)
+def test_an_unknown_attribute_is_shared_with_none() -> None:
+    products = catalog(["shirt"] * 4, gender=["Men", "Men", "NA", "NA"])
+    found = relevances(products)
+    assert set(found) == {"", "_type_gender"}
+    assert found["_type_gender"].tolist() == [found["_type_gender"][0]] * 2 + [-1, -1]
+    assert len(set(found[""])) == 1
+
+
+def test_a_relevance_whose_attribute_is_constant_is_left_out() -> None:
+    products = catalog(["shirt", "shoe"], gender=["Men", "Women"], baseColour=["Red", "Red"])
+    assert set(relevances(products)) == {"", "_type_gender"}
+
+
+def test_a_relevance_that_no_query_can_be_asked_has_no_figures() -> None:
+    products = catalog(["shirt", "shirt"], gender=["Men", "Women"])
+    found = evaluate_retrieval(
+        clusters(["a", "a"]), relevances(products), np.array([0]), groups=each_alone(2)
+    )
+    assert "ndcg_at_10" in found.figures
+    assert set(found.ndcg) == {""}
+
+
+def drawn_products(count: int) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    return catalog(
+        [f"type {code}" for code in random.integers(0, 9, count)],
+        gender=random.choice(["Men", "Women", "NA"], count).tolist(),
+        baseColour=random.choice(["Red", "Blue", "Green"], count).tolist(),
+    )
+
+
+_TREC = {
+    "precision_at_10": "P_10",
+    "recall_at_10": "recall_10",
+    "hit_rate_at_10": "success_10",
+    "ndcg_at_10": "ndcg_cut_10",
+    "map_at_10": "map_cut_10",
+}
+
+
+@pytest.mark.parametrize("suffix", ["", "_type_gender", "_type_colour", "_type_gender_colour"])
+def test_figures_agree_with_trec_eval(suffix: str) -> None:
+    vectors, products = units(300), drawn_products(300)
+    groups, queries = [str(row // 2) for row in range(300)], np.arange(0, 300, 3)
+    codes = relevances(products)[suffix]
+    truth: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for query in queries.tolist():
+        others = [row for row in range(300) if groups[row] != groups[query]]
+        relevant = [row for row in others if codes[row] == codes[query] >= 0]
+        if relevant:
+            truth[str(query)] = {str(row): int(row in relevant) for row in others}
+            run[str(query)] = {str(row): float(vectors[query] @ vectors[row]) for row in others}
+    judged = pytrec_eval.RelevanceEvaluator(truth, set(_TREC.values())).evaluate(run)
+    found = evaluate_retrieval(vectors, relevances(products), queries, groups=groups).figures
+    assert found[f"queries_left_out{suffix}"] == len(queries) - len(truth)
+    for ours, theirs in _TREC.items():
+        expected = []
+        for query, figures in judged.items():
+            value = figures[theirs]
+            if ours == "map_at_10":  # theirs divides by all that is relevant, ours by ten at most
+                possible = sum(truth[query].values())
+                value *= possible / min(10, possible)
+            expected.append(value)
+        assert found[f"{ours}{suffix}"] == pytest.approx(np.mean(expected), abs=1e-9), ours
+
+
+def test_chance_is_what_random_vectors_reach() -> None:
+    products = drawn_products(2_000)
+    found = evaluate_retrieval(
+        units(2_000, 16), relevances(products), np.arange(1_000), groups=each_alone(2_000)
+    ).figures
+    for suffix in ("", "_type_gender_colour"):
+        chance = found[f"chance_ndcg_at_10{suffix}"]
+        assert found[f"ndcg_at_10{suffix}"] == pytest.approx(chance, abs=0.01)
+
+
+def test_the_blocks_in_which_queries_are_asked_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors, codes = units(300), relevances(drawn_products(300))
+    whole = evaluate_retrieval(vectors, codes, np.arange(90), groups=each_alone(300))
+    monkeypatch.setattr("recsys.evaluation.retrieval._BLOCK_SCORES", 300 * 7)
+    parts = evaluate_retrieval(vectors, codes, np.arange(90), groups=each_alone(300))
+    assert (parts.neighbours == whole.neighbours).all()
+    assert parts.figures == whole.figures
 
 
 def test_no_queries_are_refused() -> None:
     with pytest.raises(BadInput, match="no held-out product"):
-        evaluate_retrieval(units(3), ["a"] * 3, np.array([], int), groups=["0"] * 3)
+        by_type(["a"] * 3, [])
 
 
-def test_the_table_compares_with_the_champion_and_leaves_gaps_unfilled() -> None:
-    table = figures_table({"precision_at_10": 0.7}, {"precision_at_10": 0.75})
-    assert table["precision_at_10_change"].item() == pytest.approx(-0.05)
-    assert np.isnan(table["accuracy"].item())
-    assert figures_table({"precision_at_10": 0.7}, {})["precision_at_10_change"].item() == 0
+def test_queries_of_which_none_has_anything_to_find_are_refused() -> None:
+    with pytest.raises(BadInput, match="none of 1 held-out products shares its type"):
+        by_type(["watch", "shoe", "shoe"], [0])
+
+
+def test_lengths_that_differ_are_refused() -> None:
+    with pytest.raises(BadInput, match="lengths"):
+        by_type(["a"] * 3, [0], each_alone(2))

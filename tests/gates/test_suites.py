@@ -11,13 +11,32 @@ import pytest
 from gates.gate_builders import check_project_suite
 from recsys.errors import GateRefused
 
+RELEVANCES = ("", "_type_gender", "_type_colour", "_type_gender_colour")
 MODEL = {
     "accuracy": 0.9,
     "precision_at_10": 0.8,
-    "precision_at_10_change": 0.0,
+    "ndcg_over_chance": 0.7,
+    "ndcg_over_chance_type_gender_colour": 0.2,
+    **{f"ndcg_at_10{suffix}_change": 0.0 for suffix in RELEVANCES},
+    **{f"ndcg_at_10{suffix}_change_high": 0.0 for suffix in RELEVANCES},
     "embedding_nan_share": 0.0,
     "embedding_norm_error": 1e-6,
+    "collapsed_dimension_share": 0.0,
+    "effective_rank": 40.0,
+    "duplicate_max_distance": 0.0,
     "parity_max_difference": 1e-5,
+    "exposure_coverage_of_chance": 0.9,
+    "largest_hub_share": 0.01,
+    "least_exposed_segment_ratio": 0.9,
+}
+SLICE = {
+    "slice": "articleType=Watches",
+    "queries": 200,
+    "ndcg_at_10": 0.7,
+    "large_ndcg_at_10": 0.7,
+    "change": 0.0,
+    "change_low": -0.05,
+    "change_high": 0.05,
 }
 INDEX = {"recall_at_10": 1.0, "rows_share": 1.0, "dimension_matches": 1, "self_found_share": 1.0}
 SERVICE = {
@@ -44,10 +63,20 @@ ROLLBACK = {"precision_at_10_gain": 0.01, "rolled_back_from": False}
     [
         ("model", MODEL, {"accuracy": 0.49}),
         ("model", MODEL, {"precision_at_10": 0.3}),
-        ("model", MODEL, {"precision_at_10_change": -0.03}),
+        ("model", MODEL, {"ndcg_over_chance": 0.29}),
+        ("model", MODEL, {"ndcg_over_chance_type_gender_colour": 0.04}),
+        *(("model", MODEL, {f"ndcg_at_10{item}_change": -0.11}) for item in RELEVANCES),
+        *(("model", MODEL, {f"ndcg_at_10{item}_change_high": -0.006}) for item in RELEVANCES),
+        ("model", MODEL, {"ndcg_at_10_change": float("nan")}),
         ("model", MODEL, {"embedding_nan_share": 0.001}),
+        ("model", MODEL, {"collapsed_dimension_share": 0.6}),
+        ("model", MODEL, {"effective_rank": 2.5}),
+        ("model", MODEL, {"duplicate_max_distance": 0.1}),
         ("model", MODEL, {"embedding_norm_error": float("nan")}),
         ("model", MODEL, {"parity_max_difference": 0.01}),
+        ("model_slices", SLICE, {"change_high": -0.11}),
+        ("model_slices", SLICE, {"change_high": float("nan")}),
+        ("model_slices", SLICE, {"large_ndcg_at_10": 0.19}),
         ("index", INDEX, {"recall_at_10": 0.98}),
         ("index", INDEX, {"rows_share": 0.999}),
         ("index", INDEX, {"dimension_matches": 0}),
@@ -75,6 +104,7 @@ def test_one_bad_figure_is_refused(
     ("suite", "good"),
     [
         ("model", MODEL),
+        ("model_slices", SLICE),
         ("index", INDEX),
         ("service", SERVICE),
         ("deployment", PROBE),
@@ -94,6 +124,22 @@ def test_a_slow_hour_is_told_but_passes(tmp_path: Path) -> None:
     assert {failure.severity for failure in failures} == {"warning"}
 
 
+def test_one_collapsed_slice_among_many_is_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame([SLICE] * 50 + [{**SLICE, "change_high": -0.2}])
+    with pytest.raises(GateRefused, match="change_high"):
+        check_project_suite(tmp_path, "model_slices", table)
+
+
+def test_hubs_and_hidden_segments_are_told_but_pass(tmp_path: Path) -> None:
+    biased = {
+        "exposure_coverage_of_chance": 0.4,
+        "largest_hub_share": 0.3,
+        "least_exposed_segment_ratio": 0.4,
+    }
+    failures = check_project_suite(tmp_path, "model", pd.DataFrame([{**MODEL, **biased}])).failures
+    assert {failure.column for failure in failures} == set(biased)
+
+
 def test_one_bad_probe_among_good_ones_is_refused(tmp_path: Path) -> None:
     table = pd.DataFrame([PROBE, {**PROBE, "results": 0, "top_score": None}])
     with pytest.raises(GateRefused, match="top_score"):
@@ -106,6 +152,6 @@ def test_a_deployment_that_was_asked_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_figures_without_a_needed_column_are_refused(tmp_path: Path) -> None:
-    table = pd.DataFrame([MODEL]).drop(columns="precision_at_10_change")
-    with pytest.raises(GateRefused, match="no column precision_at_10_change"):
+    table = pd.DataFrame([MODEL]).drop(columns="ndcg_at_10_change")
+    with pytest.raises(GateRefused, match="no column ndcg_at_10_change"):
         check_project_suite(tmp_path, "model", table)

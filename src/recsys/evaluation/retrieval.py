@@ -1,59 +1,72 @@
-"""Held-out queries against the whole rest of the catalog.
+"""Held-out queries against the whole rest of the catalog: one pass, every relevance.
 
-A neighbour is relevant when it has the query's label. The query itself and every product
-with the very same picture are left out: finding them is no merit.
+The query itself and every product of its group of duplicates are left out: finding them is
+no merit. A query for which the catalog holds nothing relevant has no figure, and is left
+out of the means.
 
 Formulae as in Manning, Raghavan and Schütze, *Introduction to Information Retrieval*,
-chapter 8; average precision at k divides by the number of relevant results that k slots
-could hold, ``min(k, relevant products)``.
+chapter 8, with gains of 0 and 1; average precision and the ideal of nDCG suppose
+``min(k, relevant products)`` relevant results, as many as k slots can hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from recsys.errors import BadInput
+from recsys.evaluation.health import embedding_health
+from recsys.evaluation.relevance import MAIN
 
 K = 10
-# Scores held at a time: 40 MB of them, whatever the catalog's size.
-_BLOCK_SCORES = 10_000_000
-_COLLAPSED_BELOW = 1e-4
+# Scores held at a time: 16 MB of them, whatever the catalog's size.
+_BLOCK_SCORES = 4_000_000
+_DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
+_IDEAL = np.concatenate([[0.0], np.cumsum(_DISCOUNTS)])
+
+_Rows = npt.NDArray[np.int64]
+_Shares = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class RetrievalFigures:
-    """Figures by name, all higher is better but the health figures, and per class.
+class Retrieval:
+    """How well one model's neighbours answer the queries.
 
-    ``figures``: precision_at_10, hit_rate_at_10, map_at_10 in [0, 1];
-    chance_precision_at_10, what a random neighbour would reach; embedding_nan_share,
-    embedding_norm_error (largest ``|norm - 1|``) and collapsed_dimension_share.
-    ``per_class``: label, queries, precision_at_10; by label.
+    ``figures``, of each relevance under its suffix: precision_at_10, recall_at_10,
+    hit_rate_at_10, ndcg_at_10, map_at_10 in [0, 1], higher is better;
+    chance_precision_at_10 and chance_ndcg_at_10, what random neighbours would reach on
+    average; queries_left_out, those with nothing relevant to find. Also those of
+    `embedding_health`.
+
+    ``ndcg`` is [q] by suffix, ``precision`` [q] of the main relevance; NaN where a query
+    was left out. ``neighbours`` is [q, 10] rows of the catalog, the nearest first, -1
+    where there are no more.
     """
 
     figures: dict[str, float]
-    per_class: pd.DataFrame
+    ndcg: dict[str, _Shares]
+    precision: _Shares
+    neighbours: _Rows
 
 
 def evaluate_retrieval(
     vectors: npt.NDArray[np.float32],
-    labels: Sequence[str],
+    relevances: Mapping[str, npt.NDArray[np.int64]],
     query_rows: npt.NDArray[np.int64],
     *,
     groups: Sequence[str],
-) -> RetrievalFigures:
+) -> Retrieval:
     """Ask every query row for its ten nearest products, exactly.
 
     Parameters
     ----------
     vectors
         [n, dimension] float32, unit norm; a memory map is fine.
-    labels
-        [n] what a neighbour must share to be relevant.
+    relevances
+        As `relevances` gives them: by suffix, [n] codes.
     query_rows
         [q] rows of ``vectors``, products that the model was not trained on.
     groups
@@ -62,96 +75,110 @@ def evaluate_retrieval(
     Raises
     ------
     BadInput
-        No query, or lengths that differ.
+        No query, lengths that differ, or no query that shares its type with a product.
     """
     if len(query_rows) == 0:
         raise BadInput("evaluation: there is no held-out product to ask for")
-    if not len(vectors) == len(labels) == len(groups):
+    lengths = {len(vectors), len(groups), *(len(codes) for codes in relevances.values())}
+    if len(lengths) != 1:
+        raise BadInput(f"evaluation: vectors, groups and relevances of lengths {sorted(lengths)}")
+    group_codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    own = _Groups.of(group_codes.astype(np.int64))
+    neighbours = _nearest(np.nan_to_num(np.asarray(vectors)), query_rows, own)
+    candidates = len(vectors) - own.sizes[own.codes[query_rows]]
+    answers = {
+        suffix: _answers(codes, query_rows, own, neighbours, candidates)
+        for suffix, codes in relevances.items()
+    }
+    answered = {suffix: found for suffix, found in answers.items() if found.asked.any()}
+    if MAIN not in answered:
         raise BadInput(
-            f"evaluation: {len(vectors)} vectors, {len(labels)} labels, {len(groups)} groups"
+            f"evaluation: none of {len(query_rows)} held-out products shares its type with"
+            " another product; a larger catalog is needed"
         )
-    label_codes = _codes(labels)
-    group_codes = _codes(groups)
-    matrix = np.nan_to_num(np.asarray(vectors))
-    block = max(1, _BLOCK_SCORES // len(matrix))
-    blocks = [
-        _relevance(matrix, label_codes, group_codes, query_rows[start : start + block])
-        for start in range(0, len(query_rows), block)
-    ]
-    relevant = np.concatenate([part[0] for part in blocks])
-    possible = np.concatenate([part[1] for part in blocks])
-    candidates = np.concatenate([part[2] for part in blocks])
-    precision = relevant.mean(axis=1)
-    figures = {
-        "precision_at_10": float(precision.mean()),
-        "hit_rate_at_10": float(relevant.any(axis=1).mean()),
-        "map_at_10": float(_average_precision(relevant, possible).mean()),
-        "chance_precision_at_10": float((possible / np.maximum(candidates, 1)).mean()),
-        **embedding_health(vectors),
-    }
-    asked = pd.DataFrame(
-        {"label": np.asarray(labels, dtype=str)[query_rows], "precision_at_10": precision}
-    )
-    per_class = asked.groupby("label", as_index=False).agg(
-        queries=("precision_at_10", "size"), precision_at_10=("precision_at_10", "mean")
-    )
-    return RetrievalFigures(figures, per_class)
+    figures = embedding_health(vectors)
+    for suffix, found in answered.items():
+        figures |= {f"{name}{suffix}": value for name, value in found.means().items()}
+    ndcg = {suffix: found.of_query["ndcg_at_10"] for suffix, found in answered.items()}
+    precision = answered[MAIN].of_query["precision_at_10"]
+    return Retrieval(figures, ndcg, precision, neighbours)
 
 
-def embedding_health(vectors: npt.NDArray[np.float32]) -> dict[str, float]:
-    """What must never be wrong with vectors, whatever the labels.
-
-    [n, dimension] float32 in; embedding_nan_share (share of rows with a value that is not
-    finite), embedding_norm_error and collapsed_dimension_share (share of dimensions whose
-    standard deviation is below 1e-4) out; lower is better, 0 is perfect.
+@dataclass(frozen=True)
+class _Groups:
+    """``codes`` [n] is each row's group, ``sizes`` [g]; a group's rows stand together in
+    ``order`` [n], from ``starts`` [g] on.
     """
-    matrix = np.asarray(vectors)
-    finite = np.isfinite(matrix).all(axis=1)
-    sound = matrix[finite]
-    if len(sound) == 0:
-        return {
-            "embedding_nan_share": 1.0,
-            "embedding_norm_error": 1.0,
-            "collapsed_dimension_share": 1.0,
-        }
-    norms = np.linalg.norm(sound, axis=1)
-    return {
-        "embedding_nan_share": float(1 - finite.mean()),
-        "embedding_norm_error": float(np.abs(norms - 1).max()),
-        "collapsed_dimension_share": float((sound.std(axis=0) < _COLLAPSED_BELOW).mean()),
+
+    codes: _Rows
+    sizes: _Rows
+    starts: _Rows
+    order: _Rows
+
+    @classmethod
+    def of(cls, codes: _Rows) -> _Groups:
+        sizes = np.bincount(codes)
+        return cls(codes, sizes, np.cumsum(sizes) - sizes, np.argsort(codes, kind="stable"))
+
+    def members(self, rows: _Rows) -> tuple[_Rows, _Rows]:
+        """Position in ``rows`` and row of every product of those rows' groups."""
+        groups = self.codes[rows]
+        sizes = self.sizes[groups]
+        position = np.repeat(np.arange(len(rows)), sizes)
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return position, self.order[self.starts[groups][position] + within]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Figures of each query by one relevance; ``asked`` [q] says for which there are any."""
+
+    of_query: dict[str, _Shares]
+    asked: npt.NDArray[np.bool_]
+
+    def means(self) -> dict[str, float]:
+        means = {name: float(each[self.asked].mean()) for name, each in self.of_query.items()}
+        return {**means, "queries_left_out": float((~self.asked).sum())}
+
+
+def _nearest(vectors: npt.NDArray[np.float32], query_rows: _Rows, own: _Groups) -> _Rows:
+    """[q, 10] rows by falling score, equal scores by row; -1 beyond the last candidate."""
+    nearest = np.full((len(query_rows), K), -1, np.int64)
+    k = min(K, len(vectors))
+    block = max(1, _BLOCK_SCORES // len(vectors))
+    for start in range(0, len(query_rows), block):
+        rows = query_rows[start : start + block]
+        scores = vectors[rows] @ vectors.T
+        scores[own.members(rows)] = -np.inf
+        top = np.sort(np.argpartition(scores, -k, axis=1)[:, -k:], axis=1)
+        found = np.take_along_axis(scores, top, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        ranked = np.take_along_axis(top, order, axis=1)
+        ranked[np.isneginf(np.take_along_axis(found, order, axis=1))] = -1
+        nearest[start : start + len(rows), :k] = ranked
+    return nearest
+
+
+def _answers(
+    codes: _Rows, query_rows: _Rows, own: _Groups, neighbours: _Rows, candidates: _Rows
+) -> _Answers:
+    wanted = codes[query_rows]
+    hits = (codes[neighbours] == wanted[:, None]) & (neighbours >= 0)
+    possible = np.bincount(codes[codes >= 0], minlength=1)[wanted]
+    position, members = own.members(query_rows)
+    possible -= np.bincount(position[codes[members] == wanted[position]], minlength=len(wanted))
+    asked = (wanted >= 0) & (possible > 0)
+    slots = np.minimum(possible, K).clip(min=1)
+    precision_at = np.cumsum(hits, axis=1) / np.arange(1, K + 1)
+    chance = possible / np.maximum(candidates, 1)
+    of_query = {
+        "precision_at_10": hits.mean(axis=1),
+        "recall_at_10": hits.sum(axis=1) / possible.clip(min=1),
+        "hit_rate_at_10": hits.any(axis=1).astype(np.float64),
+        # Added up in the order of the ideal, so that the best possible is 1 exactly.
+        "ndcg_at_10": np.cumsum(hits * _DISCOUNTS, axis=1)[:, -1] / _IDEAL[slots],
+        "map_at_10": (precision_at * hits).sum(axis=1) / slots,
+        "chance_precision_at_10": chance,
+        "chance_ndcg_at_10": chance * _IDEAL[np.minimum(candidates, K)] / _IDEAL[slots],
     }
-
-
-def _relevance(
-    vectors: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    groups: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """[q, 10] whether each neighbour is relevant; [q] relevant and [q] all candidates."""
-    scores = vectors[rows] @ vectors.T
-    own_picture = groups[rows][:, None] == groups[None, :]
-    scores[own_picture] = -np.inf
-    same_label = (labels[rows][:, None] == labels[None, :]) & ~own_picture
-    k = min(K, scores.shape[1])
-    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-    top = np.take_along_axis(top, order, axis=1)
-    hits = np.zeros((len(rows), K), bool)
-    hits[:, :k] = np.take_along_axis(same_label, top, axis=1)
-    return hits, same_label.sum(axis=1), (~own_picture).sum(axis=1)
-
-
-def _average_precision(
-    relevant: npt.NDArray[np.bool_], possible: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """[q] average precision at 10 of [q, 10] hits; 0 where nothing relevant exists."""
-    ranks = np.arange(1, relevant.shape[1] + 1)
-    precision_at = np.cumsum(relevant, axis=1) / ranks
-    total = (precision_at * relevant).sum(axis=1)
-    average: npt.NDArray[np.float64] = total / np.maximum(np.minimum(possible, K), 1)
-    return average
-
-
-def _codes(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    return np.unique(np.asarray(texts, dtype=str), return_inverse=True)[1].astype(np.int64)
+    return _Answers({name: np.where(asked, each, np.nan) for name, each in of_query.items()}, asked)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from recsys import evaluation, names
 from recsys.artifacts.catalog import LabelReport
 from recsys.artifacts.model import ApprovedModel, ModelReport, TrainedModel
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.verdict import Verdict
 from recsys.errors import GateRefused
+from recsys.stages import frames
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
 from recsys.stages.register_model import reasons_to_promote, register_model
 from recsys.stages.task import Task, suite_digest
+
+_SUITES = (names.SUITE_MODEL, names.SUITE_MODEL_SLICES)
 
 
 def run(night: Night) -> Receipt:
@@ -23,14 +28,14 @@ def run(night: Night) -> Receipt:
         night,
         "approve_model",
         [model.ref, report.ref, labels.ref],
-        suite_digest(night, names.SUITE_MODEL),
+        suite_digest(night, *_SUITES),
         rooms=("gates", "evaluation"),
     )
     if (receipt := task.remembered()) is not None:
         return receipt
     version = register_model(night, model, report)
-    verdict = _judge(night, model, report.artifact, version)
-    night.registry.promote(version, reasons_to_promote(report.artifact, [verdict]))
+    verdicts = _judge(night, report, version)
+    night.registry.promote(version, reasons_to_promote(report.artifact, verdicts))
     approved = ApprovedModel(
         model=model.ref,
         model_digest=model.artifact.model_digest,
@@ -38,15 +43,33 @@ def run(night: Night) -> Receipt:
         image_width=model.artifact.image_width,
         image_height=model.artifact.image_height,
         registry_version=version,
-        verdicts=(labels.artifact.verdict, verdict),
+        verdicts=(labels.artifact.verdict, *verdicts),
     )
     return task.publish(approved)
 
 
-def _judge(night: Night, model: Opened[TrainedModel], report: ModelReport, version: str) -> Verdict:
-    table = evaluation.figures_table(report.figures, report.champion_figures)
-    try:
-        return judge(night, names.SUITE_MODEL, table, subject=model.ref)
-    except GateRefused as refusal:
-        night.registry.refuse(version, [str(refusal)])
-        raise
+def _judge(night: Night, report: Opened[ModelReport], version: str) -> list[Verdict]:
+    """Every suite's verdict; of a refused model the registry keeps all the reasons."""
+    verdicts, refusals = [], []
+    for suite, table in _tables(night, report).items():
+        try:
+            verdicts.append(judge(night, suite, table, subject=report.artifact.model))
+        except GateRefused as refusal:
+            refusals.append(refusal)
+    if refusals:
+        night.registry.refuse(version, [str(refusal) for refusal in refusals])
+        raise refusals[0]
+    return verdicts
+
+
+def _tables(night: Night, report: Opened[ModelReport]) -> dict[str, pd.DataFrame]:
+    """What each of `_SUITES` judges."""
+    found = report.artifact
+    rival = bool(found.champion)
+    slices = frames.read_frame(night, report.ref, frames.SLICES)
+    return {
+        names.SUITE_MODEL: evaluation.figures_table(found.figures, against_champion=rival),
+        names.SUITE_MODEL_SLICES: evaluation.slices_table(
+            slices, found.figures, queries=found.queries, against_champion=rival
+        ),
+    }

@@ -18,8 +18,9 @@ GROUPS = "/groups.parquet"
 DUPLICATES = "/duplicates.parquet"
 LABEL_ISSUES = "/label_issues.parquet"
 PER_CLASS = "/per_class.parquet"
-SLICES = "/slices.parquet"
 CONFUSION = "/confusion.parquet"
+SLICES = "/slices.parquet"
+EXPOSURE = "/exposure.parquet"
 NEIGHBOURS = "/neighbours.parquet"
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys import evaluation
-from recsys.artifacts.catalog import LABEL_COLUMN, CatalogSplit, ValidatedCatalog
+from recsys.artifacts.catalog import CatalogSplit, ValidatedCatalog
 from recsys.artifacts.model import TrainedModel
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import products_of
@@ -21,7 +21,10 @@ from recsys.stages.vectors import vectors_of
 
 @dataclass(frozen=True)
 class FrozenQueries:
-    """The products of a model's catalog that are on the test side."""
+    """The products of a catalog that are on the test side.
+
+    ``rows`` [q] are theirs among ``products``, ``groups`` [n] everyone's group of duplicates.
+    """
 
     validated: Opened[ValidatedCatalog]
     products: pd.DataFrame
@@ -31,18 +34,27 @@ class FrozenQueries:
     @classmethod
     def of(cls, night: Night, model: Opened[TrainedModel]) -> Self:
         """The queries of the catalog and the split that a model was trained on."""
-        validated = night.open(model.artifact.validated, ValidatedCatalog)
-        split = night.open(model.artifact.split, CatalogSplit)
+        return cls.of_split(night, night.open(model.artifact.split, CatalogSplit))
+
+    @classmethod
+    def of_split(cls, night: Night, split: Opened[CatalogSplit]) -> Self:
+        """The queries of a split and its catalog; no model of an earlier one saw them."""
+        validated = night.open(split.artifact.validated, ValidatedCatalog)
         products = products_of(night, validated)
         sides = np.asarray(sides_of(night, split, products))
         return cls(validated, products, np.flatnonzero(sides == "test"), groups_of(night, split))
 
-    def put_to(self, night: Night, model: str, model_digest: str) -> evaluation.RetrievalFigures:
+    @property
+    def clusters(self) -> npt.NDArray[np.int64]:
+        """[q] codes; queries that show one picture share theirs."""
+        asked = np.asarray(self.groups, dtype=str)[self.rows]
+        return np.unique(asked, return_inverse=True)[1].astype(np.int64)
+
+    def put_to(self, night: Night, model: str, model_digest: str) -> evaluation.Retrieval:
         """Held-out products against the whole rest of the catalog, by one model."""
-        vectors = vectors_of(night, self.validated, model, model_digest)
         return evaluation.evaluate_retrieval(
-            vectors,
-            self.products[LABEL_COLUMN].tolist(),
+            vectors_of(night, self.validated, model, model_digest),
+            evaluation.relevances(self.products),
             self.rows,
             groups=self.groups,
         )
