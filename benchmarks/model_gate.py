@@ -33,7 +33,7 @@ from recsys.stages.night import Night
 
 _Floats = npt.NDArray[np.float64]
 _QUERIES = (24, 72, 150, 400, 1_000, 4_000)
-_CHANGES = (0.0, -0.005, -0.01, -0.02, -0.03, -0.05, -0.1, -0.2)
+_CHANGES = (0.0, -0.01, -0.015, -0.02, -0.03, -0.05, -0.1)
 _FALLS = (0.0, -0.1, -0.2, -0.3, -0.4)
 _SIZES = ((30, 60), (60, 150), (150, 5_000))
 
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.05, help="of each component")
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--resamples", type=int, default=1_000)
-    parser.add_argument("--sure", type=float, default=0.005, help="margin of the upper end")
+    parser.add_argument("--sure", type=float, default=0.01, help="margin of the upper end")
     parser.add_argument("--mean", type=float, default=0.1, help="margin of the mean")
     parser.add_argument("--slice", type=float, default=0.1, help="margin of a slice's upper end")
     asked = parser.parse_args()

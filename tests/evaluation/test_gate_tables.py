@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.evaluation import figures_table, ndcg_changes, slices_table
+from recsys.evaluation import figures_table, largest_falls, ndcg_changes, slices_table
 from recsys.evaluation.slices import SLICE_COLUMNS
 
 FIGURES = {"ndcg_at_10": 0.7, "chance_ndcg_at_10": 0.1, "queries_left_out": 2.0}
@@ -64,3 +64,18 @@ def test_a_change_is_that_of_the_very_same_queries() -> None:
     # However much the queries differ, each one fell by the same.
     assert changes["ndcg_at_10_change_low"] == pytest.approx(-0.05)
     assert changes["ndcg_at_10_change_high"] == pytest.approx(-0.05)
+
+
+def test_a_refusal_can_name_the_slices_that_fell_most() -> None:
+    table = pd.DataFrame(
+        {
+            "slice": ["all", "gender=Men", "gender=Women"],
+            "change": [0.01, -0.2, -0.3],
+            "change_high": [0.02, -0.1, -0.15],
+        }
+    )
+    assert largest_falls(table) == (
+        "\nSlices that fell most: gender=Women by 0.300 (at least 0.150),"
+        " gender=Men by 0.200 (at least 0.100)"
+    )
+    assert largest_falls(table.head(1)) == ""

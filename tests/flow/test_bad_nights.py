@@ -8,11 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flow.nights import Platform, run_night
+from flow.nights import NIGHT, Platform, run_night
 from recsys.artifacts.products import ProductTable
 from recsys.errors import GateRefused
+from recsys.registry.port import DECISION_REFUSED
 from recsys.release import Event, history
 from recsys.settings import Settings
+from recsys.stages.night import Night
 
 _EVERY = 2
 
@@ -75,7 +77,15 @@ def test_labels_that_pictures_and_titles_contradict_are_refused(
 
 def test_a_model_below_its_floor_is_refused_and_the_champion_stays(undisturbed: Platform) -> None:
     settings = undisturbed.with_settings(learning_rate=0, epochs=1)
+    registry = Night(settings, NIGHT).registry
+    champion = registry.champion()
     assert refused_by(settings) == "model"
+    assert registry.champion() == champion
+    challenger = registry.challenger()
+    assert challenger is not None
+    assert challenger.decision == DECISION_REFUSED
+    for column in ("accuracy", "ndcg_over_chance", "ndcg_at_10_change_high"):
+        assert f"expect_column_values_to_be_between on {column}" in challenger.reasons
 
 
 def test_an_index_below_its_recall_is_refused(undisturbed: Platform) -> None:

@@ -16,6 +16,7 @@ from recsys.errors import RecsysError
 _MODULE_OF: Final = {
     "nightly": "nightly",
     "similar": "similar",
+    "evaluate": "evaluate",
     "releases": "releases",
     "models": "models",
     "diff": "diff",

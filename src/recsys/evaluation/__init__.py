@@ -8,7 +8,7 @@ from recsys.evaluation.pictures import picture_figures
 from recsys.evaluation.relevance import MAIN, RELEVANCES, relevances
 from recsys.evaluation.retrieval import Retrieval, evaluate_retrieval
 from recsys.evaluation.slices import find_slices, slice_table
-from recsys.evaluation.table import figures_table, slices_table
+from recsys.evaluation.table import figures_table, largest_falls, slices_table
 
 __all__ = [
     "MAIN",
@@ -21,6 +21,7 @@ __all__ = [
     "figures_table",
     "find_slices",
     "largest_duplicate_distance",
+    "largest_falls",
     "ndcg_changes",
     "picture_figures",
     "relevances",

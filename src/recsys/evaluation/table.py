@@ -11,6 +11,7 @@ from recsys.evaluation.relevance import MAIN, RELEVANCES
 
 WHOLE = "all"
 _LARGE_QUERIES = 100
+_FALLS_TOLD = 5
 _PLAIN = (
     "accuracy",
     "precision_at_10",
@@ -71,3 +72,15 @@ def slices_table(
     table = pd.concat([pd.DataFrame([whole]), slices[list(whole)]], ignore_index=True)
     small = table["queries"] < _LARGE_QUERIES
     return table.assign(large_ndcg_at_10=table["ndcg_at_10"].mask(small, figures["ndcg_at_10"]))
+
+
+def largest_falls(table: pd.DataFrame) -> str:
+    """A line on the slices that fell most, for the reasons of a refusal; empty if none did."""
+    fell = table[table["change_high"] < 0].sort_values("change_high").head(_FALLS_TOLD)
+    told = [
+        f"{name} by {-change:.3f} (at least {-high:.3f})"
+        for name, change, high in zip(
+            fell["slice"], fell["change"], fell["change_high"], strict=True
+        )
+    ]
+    return f"\nSlices that fell most: {', '.join(told)}" if told else ""

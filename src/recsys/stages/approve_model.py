@@ -55,7 +55,8 @@ def _judge(night: Night, report: Opened[ModelReport], version: str) -> list[Verd
         try:
             verdicts.append(judge(night, suite, table, subject=report.artifact.model))
         except GateRefused as refusal:
-            refusals.append(refusal)
+            told = evaluation.largest_falls(table) if suite == names.SUITE_MODEL_SLICES else ""
+            refusals.append(GateRefused(f"{refusal}{told}", refusal.verdict))
     if refusals:
         night.registry.refuse(version, [str(refusal) for refusal in refusals])
         raise refusals[0]

@@ -69,7 +69,7 @@ def trace(night: Night, subject: str, product: str = "") -> Trace:
     if names.is_release_id(subject):
         return _of_release(night, subject, [])
     if names.is_model_version(subject):
-        return _of_commit(night, _model_commit(night, subject))
+        return _of_commit(night, model_commit(night, subject))
     if names.is_ref(subject):
         return _of_commit(night, subject)
     if _SHA256.fullmatch(subject):
@@ -174,7 +174,7 @@ def _of_picture(night: Night, sha256: str, product: str) -> Trace:
 _NOBODY = monitoring.Reach(0, "", "", ())
 
 
-def _model_commit(night: Night, version: str) -> str:
+def model_commit(night: Night, version: str) -> str:
     """The newest commit with the model of this version."""
     for commit in night.commits(names.MODELS):
         if (commit_record(commit.message).get("names") or {}).get("model") == version:
