@@ -48,6 +48,8 @@ def slices(champion: float = 0.7) -> pd.DataFrame:
             "change": ndcg - champion,
             "change_low": ndcg - champion - 0.05,
             "change_high": ndcg - champion + 0.05,
+            "ndcg_low": ndcg - 0.1,
+            "ndcg_high": ndcg + 0.1,
         }
     )
 

@@ -57,6 +57,7 @@ def test_the_release_is_whole_and_names_where_it_came_from(platform: Platform) -
         "products",
         "labels",
         "model",
+        "model_slices",
         "index",
     }
     assert set(release.inputs) == {

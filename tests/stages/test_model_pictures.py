@@ -40,9 +40,11 @@ TABLES = {
             "queries": [3, 4],
             "ndcg_at_10": [0.5, 0.7],
             "champion_ndcg_at_10": np.nan,
-            "change": np.nan,
-            "change_low": np.nan,
-            "change_high": np.nan,
+            "change": 0.0,
+            "change_low": 0.0,
+            "change_high": 0.0,
+            "ndcg_low": [0.3, 0.5],
+            "ndcg_high": [0.7, 0.9],
         }
     ),
     frames.NEIGHBOURS: pd.DataFrame(

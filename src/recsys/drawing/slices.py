@@ -29,8 +29,8 @@ def draw_slices(slices: pd.DataFrame, out: Path, *, most: int = 40) -> None:
     """Draw the quality of each slice and its change against the champion with its interval.
 
     ``slices`` has slice, queries, ndcg_at_10, champion_ndcg_at_10 (NaN without a champion),
-    change, change_low and change_high. Those that lost most come first; without a champion
-    the weakest.
+    change, change_low, change_high, ndcg_low and ndcg_high (ends of 95 % intervals). Those
+    that lost most come first; without a champion the weakest.
     """
     against = bool(slices["champion_ndcg_at_10"].notna().any())
     order = ["change", "slice"] if against else ["ndcg_at_10", "slice"]
@@ -58,6 +58,7 @@ def _quality(axes: Axes, drawn: pd.DataFrame, rows: np.ndarray) -> None:
         axes.scatter(
             drawn["champion_ndcg_at_10"][known], rows[known], color=CHAMPION, s=22, label="champion"
         )
+    axes.hlines(rows, drawn["ndcg_low"], drawn["ndcg_high"], colors=MODEL, linewidth=1.2)
     axes.scatter(drawn["ndcg_at_10"], rows, color=MODEL, s=26, label="model")
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("nDCG@10", fontsize=8)
