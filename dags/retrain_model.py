@@ -9,8 +9,9 @@ If you are paged:
   first. The log ends with the epoch it reached, and MLflow has the curves.
 - `evaluate_model` fails: the figures could not be made; no model was judged.
 - `approve_model` fails: the gate refused the model. The message names the floor it fell
-  below, or by how much it lost to the champion. The champion still serves. A catalog that
-  changed much is the usual cause: compare the last two runs in MLflow.
+  below, or by how much it lost to the champion, on all queries or on a slice of them. The
+  champion still serves. `recsys evaluate` shows both side by side. A catalog that changed
+  much is the usual cause: compare the last two runs in MLflow.
 - `check_labels` fails: more labels look wrong than a model should learn from
   (`recsys labels` shows which of the last accepted night); the champion stays.
 - An unchanged catalog costs seconds here: every task finds its earlier commit.
@@ -64,5 +65,5 @@ with DAG(
         stage="approve_model",
         receipts={"evaluate_model": evaluate.output, "check_labels": labels.output},
         outlets=[Asset(names.ASSET_CHAMPION_MODEL)],
-        doc_md="The suite `model` judges; aliases `champion` and `challenger` in MLflow.",
+        doc_md="The suites `model` and `model_slices` judge; MLflow knows the champion.",
     )

@@ -50,8 +50,11 @@ class TrainedModel(Artifact):
 class ModelReport(Artifact):
     """Figures of one model on the frozen test queries.
 
-    ``figures`` are by name; ``champion_figures`` are the reigning champion's on the same
-    queries, empty when there is none. The commit also holds ``/per_class.parquet``.
+    ``figures`` are by name, the changes against the champion with their intervals among
+    them; ``champion_figures`` are the reigning champion's on the same queries, empty when
+    there is none. The commit also holds ``/per_class.parquet``, ``/confusion.parquet``,
+    ``/slices.parquet`` (the weakest first), ``/exposure.parquet`` and
+    ``/neighbours.parquet`` (of some queries).
     """
 
     kind: ClassVar[str] = "model_report"
