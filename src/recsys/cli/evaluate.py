@@ -26,8 +26,8 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="champion, a model (m-…), a version of the registry (7), or a commit"
-            " (models@…, evaluations@…). Without one: the model that was evaluated last."
+            help="champion, challenger, a model (m-…), a version of the registry (7), or a"
+            " commit (models@…, evaluations@…). Without one: the model that was evaluated last."
         ),
     ] = "",
     again: Annotated[

@@ -16,7 +16,6 @@ from recsys.stages.model_figures import measure
 from recsys.stages.night import Night
 from recsys.stages.trace import model_commit
 
-CHAMPION = "champion"
 _TABLES = (
     frames.PER_CLASS,
     frames.CONFUSION,
@@ -48,8 +47,8 @@ def find_evaluation(night: Night, subject: str, *, again: bool = False) -> Evalu
     ----------
     subject
         Empty: the newest evaluation, which may be of a model that was refused. Else
-        "champion", a short name (``m-…``), a number of the registry, or a commit
-        (``models@…``, ``evaluations@…``).
+        "champion", "challenger", a short name (``m-…``), a version of the registry, or a
+        commit (``models@…``, ``evaluations@…``).
     again
         Measure it, and the champion, on the newest catalog's frozen queries, as is done
         when nothing is stored. Nothing is committed, no gate is asked.
@@ -81,12 +80,12 @@ def _named(night: Night, subject: str) -> tuple[str, str]:
         return newest.ref, newest.artifact.model
     if names.is_ref(subject):
         return _of_commit(night, subject)
-    if subject == CHAMPION:
+    if subject == names.ALIAS_CHAMPION:
         champion = night.newest("approve_model", ApprovedModel)
         if champion is None:
             raise BadInput("no model is champion yet: run a night first (`recsys nightly`)")
         return "", champion.artifact.model
-    if subject.isdecimal():
+    if subject.isdecimal() or subject == names.ALIAS_CHALLENGER:
         return "", _of_version(night, subject)
     return "", model_commit(night, subject)
 
@@ -102,11 +101,11 @@ def _of_commit(night: Night, ref: str) -> tuple[str, str]:
     )
 
 
-def _of_version(night: Night, version: str) -> str:
+def _of_version(night: Night, named: str) -> str:
     for model in night.registry.versions():
-        if model.version == version:
+        if named == model.version or named in model.aliases:
             return model.tags["model_commit"]
-    raise BadInput(f"the registry has no version {version}")
+    raise BadInput(f"the registry has no version {named}; `recsys models` lists those there are")
 
 
 def _stored(night: Night, stored: str, model: str) -> Evaluation | None:
