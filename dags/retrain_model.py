@@ -7,7 +7,7 @@ If you are paged:
 
 - `train_model` fails: it is the only task that needs hours and gigabytes; look at memory
   first. The log ends with the epoch it reached, and MLflow has the curves.
-- `evaluate_model` fails: the figures could not be made; no model was judged.
+- `evaluate_model` or `probe_model` fails: the figures could not be made; no model was judged.
 - `approve_model` fails: the gate refused the model. The message names the floor it fell
   below, or by how much it lost to the champion, on all queries or on a slice of them. The
   champion still serves. `recsys evaluate` shows both side by side. A catalog that changed
@@ -54,6 +54,12 @@ with DAG(
         receipts={"train_model": train.output},
         doc_md="Retrieval figures on the test products.",
     )
+    probe = StageOperator(
+        task_id="probe_model",
+        stage="probe_model",
+        receipts={"train_model": train.output},
+        doc_md="Altered pictures, an attack, parity of the export with Keras, size and speed.",
+    )
     labels = StageOperator(
         task_id="check_labels",
         stage="check_labels",
@@ -63,7 +69,11 @@ with DAG(
     approve = StageOperator(
         task_id="approve_model",
         stage="approve_model",
-        receipts={"evaluate_model": evaluate.output, "check_labels": labels.output},
+        receipts={
+            "evaluate_model": evaluate.output,
+            "probe_model": probe.output,
+            "check_labels": labels.output,
+        },
         outlets=[Asset(names.ASSET_CHAMPION_MODEL)],
-        doc_md="The suites `model` and `model_slices` judge; MLflow knows the champion.",
+        doc_md="Suites `model`, `model_slices` and `model_probes`; MLflow knows the champion.",
     )

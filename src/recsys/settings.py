@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     test_share: float = Field(0.1, gt=0, lt=0.5, description="Share of images held out for test.")
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="Share held out for validation.")
 
+    # What a model may cost
+    encode_budget_ms: float = Field(
+        250, gt=0, description="Longest median time of embedding one picture, milliseconds."
+    )
+
     # Index
     index_factory: str = Field(
         "auto", description="FAISS factory string, or 'auto' to choose by catalog size."

@@ -12,6 +12,7 @@ import pytest
 
 from flow.nights import DAGS, Platform, command_environment, free_ports, run_dags
 from recsys import services
+from recsys.artifacts.products import ProductTable
 from recsys.settings import load_settings
 
 
@@ -34,6 +35,20 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield Platform(settings, run_dags(settings, *DAGS))
     finally:
         services.stop_all(settings)
+
+
+@pytest.fixture
+def undisturbed(platform: Platform) -> Iterator[Platform]:
+    """The release, its answers and the deployment history are the same afterwards."""
+    live = platform.live
+    table = ProductTable.load(platform.settings.releases_dir / str(live))
+    asked = [bytes(item).decode() for item in table.ids[:5]]
+    before = [platform.answer(product) for product in asked]
+    events = platform.deployments()
+    yield platform
+    assert platform.live == live
+    assert [platform.answer(product) for product in asked] == before
+    assert platform.deployments() == events
 
 
 @pytest.fixture

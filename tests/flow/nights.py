@@ -15,6 +15,7 @@ import httpx
 from recsys import names, services
 from recsys.artifacts.live import read_live
 from recsys.cli.similar import ask
+from recsys.release import Event, history
 from recsys.services.environment import inherited_environment, settings_environment
 from recsys.settings import PROJECT_ROOT, Settings, load_settings
 from recsys.stages import NIGHT_STAGES, run_stage
@@ -52,6 +53,11 @@ class Platform:
 
     def answer_tags(self, product_id: str = "10010") -> dict[str, str]:
         return ask(self.settings, product_id, 5, {})["meta"]["tags"]
+
+    def deployments(self) -> list[Event]:
+        """What went into service; what was refused did not."""
+        events = history(self.settings.releases_dir)
+        return [event for event in events if event.event != "refused"]
 
     def post(self, message: object) -> httpx.Response:
         return httpx.post(self.settings.predictions_url, json=message, timeout=30)

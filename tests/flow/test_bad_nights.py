@@ -2,40 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from flow.nights import NIGHT, Platform, run_night
-from recsys.artifacts.products import ProductTable
 from recsys.errors import GateRefused
 from recsys.registry.port import DECISION_REFUSED
-from recsys.release import Event, history
+from recsys.release import history
 from recsys.settings import Settings
 from recsys.stages.night import Night
 
 _EVERY = 2
-
-
-def deployments(platform: Platform) -> list[Event]:
-    events = history(platform.settings.releases_dir)
-    return [event for event in events if event.event != "refused"]
-
-
-@pytest.fixture
-def undisturbed(platform: Platform) -> Iterator[Platform]:
-    """The release, its answers and the deployment history are the same afterwards."""
-    live = platform.live
-    table = ProductTable.load(platform.settings.releases_dir / str(live))
-    asked = [bytes(item).decode() for item in table.ids[:5]]
-    before = [platform.answer(product) for product in asked]
-    events = deployments(platform)
-    yield platform
-    assert platform.live == live
-    assert [platform.answer(product) for product in asked] == before
-    assert deployments(platform) == events
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ def test_the_release_is_whole_and_names_where_it_came_from(platform: Platform) -
         "delivery",
         "products",
         "labels",
+        "model_probes",
         "model",
         "model_slices",
         "index",

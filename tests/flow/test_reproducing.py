@@ -23,6 +23,7 @@ _ARTEFACTS = (
     "split",
     "model",
     "figures",
+    "probes",
     "labels",
     "approval",
     "vectors",

@@ -38,6 +38,32 @@ SLICE = {
     "change_low": -0.05,
     "change_high": 0.05,
 }
+MODEL_PROBES = {
+    "parity_batch": 6e-7,
+    "parity_single": 6e-7,
+    "parity_from_bytes": 6e-7,
+    "kept_png": 1.0,
+    "kept_webp": 1.0,
+    "kept_jpeg_95": 0.9,
+    "kept_larger": 0.85,
+    "kept_shift": 0.5,
+    "changed_another_product": 0.0,
+    "changed_blank": 0.0,
+    "jpeg_50_overlap_at_10": 0.73,
+    "jpeg_20_overlap_at_10": 0.41,
+    "blur_1_overlap_at_10": 0.56,
+    "blur_2_overlap_at_10": 0.22,
+    "rotation_5_overlap_at_10": 0.53,
+    "rotation_10_overlap_at_10": 0.28,
+    "brightness_125_overlap_at_10": 0.42,
+    "noise_8_overlap_at_10": 0.28,
+    "crop_90_overlap_at_10": 0.16,
+    "least_precision_kept": 0.23,
+    "fgsm_2_accuracy": 0.44,
+    "model_bytes": 1.3e6,
+    "multiply_adds": 1.8e7,
+    "encode_within_budget": True,
+}
 INDEX = {"recall_at_10": 1.0, "rows_share": 1.0, "dimension_matches": 1, "self_found_share": 1.0}
 SERVICE = {
     "requests": 0,
@@ -77,6 +103,23 @@ ROLLBACK = {"precision_at_10_gain": 0.01, "rolled_back_from": False}
         ("model_slices", SLICE, {"change_high": -0.11}),
         ("model_slices", SLICE, {"change_high": float("nan")}),
         ("model_slices", SLICE, {"large_ndcg_at_10": 0.19}),
+        ("model_probes", MODEL_PROBES, {"parity_batch": 0.01}),
+        ("model_probes", MODEL_PROBES, {"parity_single": float("inf")}),
+        ("model_probes", MODEL_PROBES, {"parity_from_bytes": float("nan")}),
+        ("model_probes", MODEL_PROBES, {"kept_png": 0.99}),
+        ("model_probes", MODEL_PROBES, {"kept_webp": 0.99}),
+        ("model_probes", MODEL_PROBES, {"kept_jpeg_95": 0.6}),
+        ("model_probes", MODEL_PROBES, {"kept_larger": 0.5}),
+        ("model_probes", MODEL_PROBES, {"kept_shift": 0.2}),
+        ("model_probes", MODEL_PROBES, {"changed_another_product": 0.3}),
+        ("model_probes", MODEL_PROBES, {"changed_blank": 0.1}),
+        ("model_probes", MODEL_PROBES, {"jpeg_50_overlap_at_10": 0.3}),
+        ("model_probes", MODEL_PROBES, {"blur_1_overlap_at_10": 0.2}),
+        ("model_probes", MODEL_PROBES, {"rotation_5_overlap_at_10": 0.2}),
+        ("model_probes", MODEL_PROBES, {"brightness_125_overlap_at_10": 0.1}),
+        ("model_probes", MODEL_PROBES, {"model_bytes": 6e7}),
+        ("model_probes", MODEL_PROBES, {"multiply_adds": 6e8}),
+        ("model_probes", MODEL_PROBES, {"encode_within_budget": False}),
         ("index", INDEX, {"recall_at_10": 0.98}),
         ("index", INDEX, {"rows_share": 0.999}),
         ("index", INDEX, {"dimension_matches": 0}),
@@ -105,6 +148,7 @@ def test_one_bad_figure_is_refused(
     [
         ("model", MODEL),
         ("model_slices", SLICE),
+        ("model_probes", MODEL_PROBES),
         ("index", INDEX),
         ("service", SERVICE),
         ("deployment", PROBE),
@@ -138,6 +182,24 @@ def test_hubs_and_hidden_segments_are_told_but_pass(tmp_path: Path) -> None:
     }
     failures = check_project_suite(tmp_path, "model", pd.DataFrame([{**MODEL, **biased}])).failures
     assert {failure.column for failure in failures} == set(biased)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "noise_8_overlap_at_10",
+        "crop_90_overlap_at_10",
+        "jpeg_20_overlap_at_10",
+        "rotation_10_overlap_at_10",
+        "blur_2_overlap_at_10",
+        "least_precision_kept",
+        "fgsm_2_accuracy",
+    ],
+)
+def test_what_no_model_bears_well_is_told_but_passes(tmp_path: Path, column: str) -> None:
+    table = pd.DataFrame([{**MODEL_PROBES, column: 0.0}])
+    (failure,) = check_project_suite(tmp_path, "model_probes", table).failures
+    assert (failure.column, failure.severity) == (column, "warning")
 
 
 def test_one_bad_probe_among_good_ones_is_refused(tmp_path: Path) -> None:

@@ -71,6 +71,26 @@ class ModelReport(Artifact):
 
 
 @dataclass(frozen=True)
+class ProbeReport(Artifact):
+    """How a model bears altered pictures, other files, and its own export.
+
+    ``queries`` held-out products were probed. ``figures`` are by name, ``encode_ms`` (one
+    picture through the exported file, milliseconds) among them, which is a measurement of
+    the machine too. The commit also holds ``/probes.parquet`` and ``/behaviour.parquet``.
+    """
+
+    kind: ClassVar[str] = "probe_report"
+
+    model: str
+    queries: int
+    figures: dict[str, float]
+
+    def __post_init__(self) -> None:
+        require(names.parse_ref(self.model)[0] == names.MODELS, "not a model commit")
+        require(self.queries > 0, "a report without queries says nothing")
+
+
+@dataclass(frozen=True)
 class ApprovedModel(Artifact):
     """A model that passed its gates and bears the champion alias.
 

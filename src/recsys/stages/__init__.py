@@ -23,6 +23,7 @@ NIGHT_STAGES: Final = (
     "split_catalog",
     "train_model",
     "evaluate_model",
+    "probe_model",
     "check_labels",
     "approve_model",
     "embed_catalog",

@@ -34,6 +34,7 @@ _ARTEFACTS: Final[tuple[tuple[str, str, tuple[str, ...] | None], ...]] = (
     ("split", "split_catalog", None),
     ("model", "train_model", None),
     ("figures", "evaluate_model", None),
+    ("probes", "probe_model", None),
     ("labels", "check_labels", None),
     ("approval", "approve_model", None),
     ("vectors", "embed_catalog", None),
@@ -43,7 +44,7 @@ _ARTEFACTS: Final[tuple[tuple[str, str, tuple[str, ...] | None], ...]] = (
 )
 # Who did the work and how long it took; and what follows from files that are compared.
 _NOT_COMPARED = re.compile(
-    r"run_id|registry_version|figures\.training_cpu_seconds|fresh_pictures"
+    r"run_id|registry_version|figures\.(training_cpu_seconds|encode_ms)|fresh_pictures"
     r"|(model|index|vectors)_digest|files\..*|(\w+\.)*docs"
 )
 _DOCS_JSON = re.compile(r"(?P<suite>.+)-[0-9a-f]{12}\.json")

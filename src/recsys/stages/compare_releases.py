@@ -17,7 +17,7 @@ from recsys.artifacts.catalog import (
     LabelReport,
 )
 from recsys.artifacts.index import SearchIndex
-from recsys.artifacts.model import ModelReport
+from recsys.artifacts.model import ModelReport, ProbeReport
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import Release, read_manifest
 from recsys.comparison import FieldDifference
@@ -220,6 +220,8 @@ def _figures(night: Night, known: _Known) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     if made := known.stages.get("evaluate_model"):
         figures["model"] = night.open(made.ref, ModelReport).artifact.figures
+    if made := known.stages.get("probe_model"):
+        figures["probes"] = night.open(made.ref, ProbeReport).artifact.figures
     if made := known.stages.get("check_labels"):
         report = night.open(made.ref, LabelReport).artifact
         noise = report.overall_noise_share

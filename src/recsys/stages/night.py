@@ -32,6 +32,7 @@ REPO_OF_STAGE = {
     "split_catalog": names.SPLITS,
     "train_model": names.MODELS,
     "evaluate_model": names.EVALUATIONS,
+    "probe_model": names.PROBE_REPORTS,
     "check_labels": names.LABEL_REPORTS,
     "approve_model": names.CHAMPIONS,
     "embed_catalog": names.EMBEDDINGS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
 
 MODEL_PATH = "/embedder.tflite"
+_LOCK = "vectors.lock"
 
 
 def vectors_of(
@@ -35,16 +37,19 @@ def vectors_file(
     """A ``.npy`` in the scratch folder with the catalog's vectors by one model.
 
     ``model`` is the models commit. The file's name holds model digest and catalog commit,
-    so vectors of another model, or of another catalog, are never picked up.
+    so vectors of another model, or of another catalog, are never picked up. Of stages that
+    run beside each other the first one embeds, and the others wait for it.
     """
     commit = names.parse_ref(validated.ref)[1]
     path = night.settings.scratch_dir / f"vectors-{model_digest[:32]}-{commit}.npy"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for other in path.parent.glob("vectors-*.npy"):
-            if not other.name.endswith(f"-{commit}.npy"):
-                other.unlink(missing_ok=True)
-        _embed(night, validated, model, model_digest, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            for other in path.parent.glob("vectors-*.npy"):
+                if not other.name.endswith(f"-{commit}.npy"):
+                    other.unlink(missing_ok=True)
+            _embed(night, validated, model, model_digest, path)
     return path
 
 

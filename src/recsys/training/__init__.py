@@ -6,9 +6,11 @@ TensorFlow is loaded by calling `train` or `classify`, never by importing this r
 from recsys.training.classify import Classification, classify
 from recsys.training.split import assign_sides
 from recsys.training.train import TrainedNetwork, TrainingParameters, train
+from recsys.training.trained_classifier import TrainedClassifier
 
 __all__ = [
     "Classification",
+    "TrainedClassifier",
     "TrainedNetwork",
     "TrainingParameters",
     "assign_sides",
