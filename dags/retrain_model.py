@@ -75,5 +75,5 @@ with DAG(
             "check_labels": labels.output,
         },
         outlets=[Asset(names.ASSET_CHAMPION_MODEL)],
-        doc_md="Suites `model`, `model_slices` and `model_probes`; MLflow knows the champion.",
+        doc_md="Suites `model_probes`, `model`, `model_slices`; MLflow knows the champion.",
     )

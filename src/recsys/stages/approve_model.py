@@ -18,7 +18,8 @@ from recsys.stages.night import Night, Opened
 from recsys.stages.register_model import reasons_to_promote, register_model
 from recsys.stages.task import Task, suite_digest
 
-_SUITES = (names.SUITE_MODEL, names.SUITE_MODEL_SLICES, names.SUITE_MODEL_PROBES)
+# Is the model sound, and then, is it good?
+_SUITES = (names.SUITE_MODEL_PROBES, names.SUITE_MODEL, names.SUITE_MODEL_SLICES)
 
 
 def run(night: Night) -> Receipt:
@@ -82,11 +83,11 @@ def _tables(
     rival = bool(found.champion)
     slices = frames.read_frame(night, report.ref, frames.SLICES)
     return {
+        names.SUITE_MODEL_PROBES: probes.probes_table(
+            probed.figures, encode_budget_ms=night.settings.encode_budget_ms
+        ),
         names.SUITE_MODEL: evaluation.figures_table(found.figures, against_champion=rival),
         names.SUITE_MODEL_SLICES: evaluation.slices_table(
             slices, found.figures, queries=found.queries, against_champion=rival
-        ),
-        names.SUITE_MODEL_PROBES: probes.probes_table(
-            probed.figures, encode_budget_ms=night.settings.encode_budget_ms
         ),
     }
