@@ -165,6 +165,16 @@ def test_the_blocks_in_which_queries_are_asked_change_nothing(
     assert parts.figures == whole.figures
 
 
+def test_alike_vectors_keep_the_order_of_their_rows_however_scores_are_rounded() -> None:
+    # A hundred products of seven vectors: within each, scores differ by rounding at most.
+    vectors = units(7, 96)[np.arange(100) % 7]
+    codes = relevances(catalog(["shirt"] * 100))
+    found = evaluate_retrieval(vectors, codes, np.arange(100), groups=each_alone(100)).neighbours
+    for query, near in enumerate(found.tolist()):
+        alike = [row for row in range(100) if row % 7 == query % 7 and row != query]
+        assert near == alike[:10]
+
+
 def test_no_queries_are_refused() -> None:
     with pytest.raises(BadInput, match="no held-out product"):
         by_type(["a"] * 3, [])

@@ -40,10 +40,9 @@ def embedding_health(vectors: npt.NDArray[np.float32]) -> dict[str, float]:
 
 
 def _effective_rank(vectors: npt.NDArray[np.float32]) -> float:
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
     # The singular values are the roots of the small covariance matrix' eigenvalues.
-    spread = (centred.T @ centred).astype(np.float64)
-    singular = np.sqrt(np.linalg.eigvalsh(spread).clip(min=0))
+    singular = np.sqrt(np.linalg.eigvalsh(centred.T @ centred).clip(min=0))
     if singular.sum() == 0:
         return 1.0
     shares = singular / singular.sum()

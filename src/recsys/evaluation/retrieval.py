@@ -24,6 +24,8 @@ from recsys.evaluation.relevance import MAIN
 K = 10
 # Scores held at a time: 16 MB of them, whatever the catalog's size.
 _BLOCK_SCORES = 4_000_000
+# So many of the nearest are ranked exactly, to be sure of the first ten.
+_RANKED = 2 * K
 _DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
 _IDEAL = np.concatenate([[0.0], np.cumsum(_DISCOUNTS)])
 
@@ -144,19 +146,30 @@ class _Answers:
 def _nearest(vectors: npt.NDArray[np.float32], query_rows: _Rows, own: _Groups) -> _Rows:
     """[q, 10] rows by falling score, equal scores by row; -1 beyond the last candidate."""
     nearest = np.full((len(query_rows), K), -1, np.int64)
-    k = min(K, len(vectors))
+    k, ranked = min(K, len(vectors)), min(_RANKED, len(vectors))
     block = max(1, _BLOCK_SCORES // len(vectors))
     for start in range(0, len(query_rows), block):
         rows = query_rows[start : start + block]
         scores = vectors[rows] @ vectors.T
         scores[own.members(rows)] = -np.inf
-        top = np.sort(np.argpartition(scores, -k, axis=1)[:, -k:], axis=1)
-        found = np.take_along_axis(scores, top, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        ranked = np.take_along_axis(top, order, axis=1)
-        ranked[np.isneginf(np.take_along_axis(found, order, axis=1))] = -1
-        nearest[start : start + len(rows), :k] = ranked
+        top = np.sort(np.argpartition(scores, -ranked, axis=1)[:, -ranked:], axis=1)
+        allowed = ~np.isneginf(np.take_along_axis(scores, top, axis=1))
+        exact = np.where(allowed, _exact_scores(vectors, rows, top), -np.inf)
+        order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+        found = np.take_along_axis(top, order, axis=1)
+        found[~np.take_along_axis(allowed, order, axis=1)] = -1
+        nearest[start : start + len(rows), :k] = found
     return nearest
+
+
+def _exact_scores(vectors: npt.NDArray[np.float32], rows: _Rows, top: _Rows) -> _Shares:
+    """[q, k] scores in double precision and one order of addition.
+
+    The last digits of a matrix product depend on the number of threads. By them alike
+    vectors, of which a catalog has many, would change places from machine to machine.
+    """
+    queries, found = vectors[rows].astype(np.float64), vectors[top].astype(np.float64)
+    return np.asarray(np.einsum("qd,qkd->qk", queries, found))
 
 
 def _answers(
