@@ -279,6 +279,11 @@ class Settings(BaseSettings):
         return self.state_dir / "run"
 
     @property
+    def tuning_dir(self) -> Path:
+        """What searches for better parameters remember, and their plots."""
+        return self.state_dir / "tuning"
+
+    @property
     def sheets_dir(self) -> Path:
         """Contact sheets that commands drew by themselves."""
         return self.state_dir / "sheets"

@@ -119,6 +119,20 @@ def test_a_run_names_the_run_that_it_is_a_part_of(registry: ModelRegistry) -> No
     assert registry.read_run(parent.id).parent == ""
 
 
+def test_a_run_can_go_on_another_day_and_be_tagged(registry: ModelRegistry) -> None:
+    with open_run(registry, sample_seconds=0) as first:
+        first.log_epoch(1, {"loss": 2.0})
+    with open_run(registry, again=first.id, sample_seconds=0) as second:
+        assert registry.read_run(first.id).status == "RUNNING"
+        second.log_epoch(2, {"loss": 1.0})
+        second.tag({"outcome": "better"})
+    assert second.id == first.id
+    ended = registry.read_run(first.id)
+    assert ended.status == "FINISHED"
+    assert ended.figures == {"loss": 1.0}
+    assert ended.tags["outcome"] == "better"
+
+
 def test_a_new_registry_has_no_champion(registry: ModelRegistry) -> None:
     assert registry.champion() is None
     assert registry.challenger() is None

@@ -19,6 +19,7 @@ _MODULE_OF: Final = {
     "evaluate": "evaluate",
     "releases": "releases",
     "models": "models",
+    "tune": "tune",
     "diff": "diff",
     "rollback": "rollback",
     "trace": "trace",

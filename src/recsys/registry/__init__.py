@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recsys.registry.port import ModelRegistry, OpenRun, RecordedRun, RegisteredModel
+from recsys.registry.port import (
+    SAMPLE_SECONDS,
+    ModelRegistry,
+    OpenRun,
+    RecordedRun,
+    RegisteredModel,
+)
 
-__all__ = ["ModelRegistry", "OpenRun", "RecordedRun", "RegisteredModel", "open_registry"]
+__all__ = [
+    "SAMPLE_SECONDS",
+    "ModelRegistry",
+    "OpenRun",
+    "RecordedRun",
+    "RegisteredModel",
+    "open_registry",
+]
 
 
 def open_registry(uri: str, artifact_dir: Path) -> ModelRegistry:

@@ -73,6 +73,7 @@ class MlflowRegistry:
         tags: Mapping[str, str],
         dataset: tuple[str, str],
         parent: str = "",
+        again: str = "",
         sample_seconds: float = SAMPLE_SECONDS,
     ) -> AbstractContextManager[MlflowRun]:
         """See the port."""
@@ -83,6 +84,7 @@ class MlflowRegistry:
             tags=tags,
             dataset=dataset,
             parent=parent,
+            again=again,
             sample_seconds=sample_seconds,
         )
 

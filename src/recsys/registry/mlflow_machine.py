@@ -37,7 +37,10 @@ class ProcessMonitor(BaseMetricsMonitor):
 
 @contextmanager
 def machine_figures(run_id: str, uri: str, sample_seconds: float) -> Iterator[None]:
-    """Log the machine's figures to a run from a thread, while the block lasts."""
+    """Log the machine's figures to a run from a thread, while the block lasts; 0: do not."""
+    if not sample_seconds:
+        yield
+        return
     monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
         run_id, sampling_interval=sample_seconds, tracking_uri=uri
     )

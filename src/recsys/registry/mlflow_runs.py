@@ -44,6 +44,11 @@ class MlflowRun:
         except OutsideFailed:
             return  # `send` at the end says it when it lasts
 
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """See the port."""
+        with errors_of_ours(self._tracking.uri):
+            self._tracking.tag_run(self._run_id, tags)
+
     def send(self) -> None:
         """Send what is not sent yet."""
         with errors_of_ours(self._tracking.uri):
@@ -60,19 +65,16 @@ def open_run(
     tags: Mapping[str, str],
     dataset: tuple[str, str],
     parent: str,
+    again: str,
     sample_seconds: float,
 ) -> Iterator[MlflowRun]:
     """A run that ends with the block; see the port."""
     from recsys.registry.mlflow_machine import machine_figures
 
+    parents = {_TAG_PARENT: parent} if parent else {}
+    tags = {**tags, **parents, **_this_process(), "dataset": dataset[1]}
     with errors_of_ours(tracking.uri):
-        parents = {_TAG_PARENT: parent} if parent else {}
-        created = tracking.client.create_run(
-            tracking.experiment_id,
-            run_name=name,
-            tags={**tags, **parents, **_this_process(), "dataset": dataset[1]},
-        )
-    run = MlflowRun(tracking, str(created.info.run_id))
+        run = MlflowRun(tracking, _begun(tracking, name, tags, again))
     try:
         with errors_of_ours(tracking.uri):
             tracking.log_parameters(run.id, parameters)
@@ -85,6 +87,15 @@ def open_run(
         raise
     with errors_of_ours(tracking.uri):
         tracking.client.set_terminated(run.id, "FINISHED")
+
+
+def _begun(tracking: Tracking, name: str, tags: dict[str, str], again: str) -> str:
+    if not again:
+        created = tracking.client.create_run(tracking.experiment_id, run_name=name, tags=tags)
+        return str(created.info.run_id)
+    tracking.tag_run(again, tags)
+    tracking.client.update_run(again, status="RUNNING")
+    return again
 
 
 def end_abandoned(tracking: Tracking) -> None:

@@ -88,6 +88,9 @@ class OpenRun(Protocol):
         at the end: a training of an hour does not die of a lock.
         """
 
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+
 
 class ModelRegistry(Protocol):
     """Runs of one experiment and versions of one registered model (both in `recsys.names`).
@@ -104,6 +107,7 @@ class ModelRegistry(Protocol):
         tags: Mapping[str, str],
         dataset: tuple[str, str],
         parent: str = "",
+        again: str = "",
         sample_seconds: float = SAMPLE_SECONDS,
     ) -> AbstractContextManager[OpenRun]:
         """Open a run before the work begins; it ends with the block.
@@ -118,8 +122,10 @@ class ModelRegistry(Protocol):
             (name, ``repo@commit``): the commit becomes the digest of the run's dataset.
         parent
             The run that this one is a part of.
+        again
+            A run that ended and goes on; its parameters must be the same.
         sample_seconds
-            How often processor and memory are measured (`SYSTEM_FIGURES`).
+            How often processor and memory are measured (`SYSTEM_FIGURES`); 0: never.
         """
 
     def record_run(
