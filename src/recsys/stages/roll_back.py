@@ -47,7 +47,7 @@ def roll_back(night: Night, release_id: str, who: str, why: str) -> tuple[releas
             releases_dir, event="rolled_back", release=wanted, previous=live, why=why, who=who
         )
     _commit(night, bundle, event)
-    _crown(night, bundle.artifact)
+    _crown(night, bundle.artifact, event)
     return event, done.seconds
 
 
@@ -105,7 +105,10 @@ def _commit(night: Night, bundle: Opened[Release], event: release.Event) -> None
         pass
 
 
-def _crown(night: Night, bundle: Release) -> None:
-    """The registry's champion is what serves."""
-    champion = night.open(bundle.inputs[names.CHAMPIONS], ApprovedModel).artifact
-    night.registry.promote(champion.registry_version)
+def _crown(night: Night, bundle: Release, event: release.Event) -> None:
+    """The registry's champion is what serves; one that reigns already keeps its reasons."""
+    version = night.open(bundle.inputs[names.CHAMPIONS], ApprovedModel).artifact.registry_version
+    champion = night.registry.champion()
+    if champion is None or champion.version != version:
+        said = f"{event.who} rolled back to release {event.release}: {event.why}"
+        night.registry.promote(version, [said])
