@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,16 @@ COLOURS = {"blue": (40, 60, 220), "green": (30, 190, 60), "red": (210, 40, 40)}
 SIDES = ["train"] * 36 + ["validation"] * 12 + ["test"] * 12
 
 
-def shop(state: Path) -> Night:
-    """Sixty noisy pictures of three colours; the colour is the article type."""
+def shop(state: Path, labels: Sequence[str] = tuple(COLOURS)) -> Night:
+    """Sixty noisy pictures of three colours; the colour is the article type, or ``labels``."""
     settings = load_settings(
         state_dir=state, image_width=16, image_height=16, embedding_dim=64, epochs=2, batch_size=32
     )
     night = Night(settings, "2026-01-01")
     noise = np.random.default_rng(5)
-    labels = [list(COLOURS)[number % 3] for number in range(len(SIDES))]
     pictures = [
-        Image.fromarray(np.clip(noise.normal(COLOURS[label], 25, (16, 16, 3)), 0, 255).astype("u1"))
-        for label in labels
+        Image.fromarray(np.clip(noise.normal(colour, 25, (16, 16, 3)), 0, 255).astype("u1"))
+        for colour in islice(cycle(COLOURS.values()), len(SIDES))
     ]
     files = {f"/images/{row}.png": encoded(picture) for row, picture in enumerate(pictures)}
     snapshot = CatalogSnapshot("drawn", "b" * 64).to_json()
@@ -50,7 +50,7 @@ def shop(state: Path) -> Night:
         {
             "id": [str(row) for row in range(len(SIDES))],
             **dict.fromkeys(ATTRIBUTES, "a"),
-            "articleType": labels,
+            "articleType": list(islice(cycle(labels), len(SIDES))),
             "image": [f"{row}.png" for row in range(len(SIDES))],
             "sha256_pixels": digests,
             "kept": False,

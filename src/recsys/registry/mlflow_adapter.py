@@ -88,21 +88,6 @@ class MlflowRegistry:
             sample_seconds=sample_seconds,
         )
 
-    def record_run(
-        self,
-        *,
-        run_name: str,
-        parameters: Mapping[str, object],
-        metrics_per_epoch: Sequence[Mapping[str, float]],
-        tags: Mapping[str, str],
-        dataset: tuple[str, str],
-    ) -> str:
-        """See the port."""
-        with self.run(name=run_name, parameters=parameters, tags=tags, dataset=dataset) as run:
-            for epoch, figures in enumerate(metrics_per_epoch, start=1):
-                run.log_epoch(epoch, figures)
-        return run.id
-
     def log_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
         """See the port."""
         with errors_of_ours(self._uri):

@@ -128,17 +128,6 @@ class ModelRegistry(Protocol):
             How often processor and memory are measured (`SYSTEM_FIGURES`); 0: never.
         """
 
-    def record_run(
-        self,
-        *,
-        run_name: str,
-        parameters: Mapping[str, object],
-        metrics_per_epoch: Sequence[Mapping[str, float]],
-        tags: Mapping[str, str],
-        dataset: tuple[str, str],
-    ) -> str:
-        """Record one training run that is over; returns its id."""
-
     def log_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
         """Add final figures to a run."""
 

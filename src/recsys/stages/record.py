@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -94,6 +95,19 @@ def code_facts() -> dict[str, object]:
 def library_versions() -> dict[str, str]:
     """Version of each library that can change a result; those not installed are left out."""
     return {name: found for name in _LIBRARIES if (found := _version(name))}
+
+
+def made_with() -> dict[str, str]:
+    """Code, lock, Python and libraries as tags for the model registry."""
+    return registry_tags(code_facts(), library_versions())
+
+
+def registry_tags(code: Mapping[str, object], libraries: Mapping[str, str]) -> dict[str, str]:
+    """Facts of code and libraries by the names that the model registry has for them."""
+    return {
+        **{name: str(fact) for name, fact in code.items()},
+        **{f"library.{name}": number for name, number in libraries.items()},
+    }
 
 
 @lru_cache

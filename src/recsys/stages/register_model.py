@@ -12,7 +12,7 @@ from recsys.artifacts.verdict import Verdict
 from recsys.stages.model_pictures import NEIGHBOURS, PLOTS, draw_model_pictures
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import products_of
-from recsys.stages.record import commit_record
+from recsys.stages.record import commit_record, registry_tags
 from recsys.stages.task import scratch_folder
 from recsys.stages.vectors import model_bytes
 
@@ -102,8 +102,7 @@ def _lineage(
         "split": artifact.split,
         "evaluation": report.ref,
         "night": str(record["night"]),
-        **{name: str(fact) for name, fact in record["code"].items()},
-        **{f"library.{name}": number for name, number in record["libraries"].items()},
+        **registry_tags(record["code"], record["libraries"]),
     }
 
 

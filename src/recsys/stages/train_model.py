@@ -11,20 +11,21 @@ from recsys.artifacts.catalog import LABEL_COLUMN, CatalogSplit, ValidatedCatalo
 from recsys.artifacts.digests import sha256_file
 from recsys.artifacts.model import TrainedModel
 from recsys.artifacts.receipt import Receipt
+from recsys.registry import OpenRun
 from recsys.stages import frames
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
-from recsys.stages.record import code_facts
+from recsys.stages.record import made_with
 from recsys.stages.task import Task, scratch_folder
 
 MODEL_FILES = ("embedder.tflite", "classifier.keras", "labels.json", "history.json")
 
 
 def run(night: Night) -> Receipt:
-    """Commit the model and log its run to MLflow."""
+    """Commit the model; MLflow has its run from the beginning, whatever becomes of it."""
     split = night.result_of("split_catalog", CatalogSplit)
     validated = night.open(split.artifact.validated, ValidatedCatalog)
-    parameters = _parameters(night)
+    parameters = parameters_of(night)
     task = Task(
         night,
         "train_model",
@@ -35,15 +36,14 @@ def run(night: Night) -> Receipt:
     if (receipt := task.remembered()) is not None:
         return receipt
     products = products_of(night, validated)
-    with scratch_folder(night) as out:
-        trained = _train(night, validated, split, products, parameters, out)
-        run_id = night.registry.record_run(
-            run_name=f"night-{night.date}",
-            parameters=vars(parameters),
-            metrics_per_epoch=trained.history,
-            tags={"validated": validated.ref, "split": split.ref, **_code_tags()},
-            dataset=("validated_catalog", validated.ref),
-        )
+    run = night.registry.run(
+        name=f"night-{night.date}",
+        parameters=vars(parameters),
+        tags={"validated": validated.ref, "split": split.ref, **made_with()},
+        dataset=("validated_catalog", validated.ref),
+    )
+    with scratch_folder(night) as out, run as opened:
+        trained = _train(night, validated, split, products, parameters, out, opened)
         artifact = TrainedModel(
             validated=validated.ref,
             split=split.ref,
@@ -51,7 +51,7 @@ def run(night: Night) -> Receipt:
             dimension=parameters.embedding_dim,
             image_width=parameters.image_width,
             image_height=parameters.image_height,
-            run_id=run_id,
+            run_id=opened.id,
             figures={
                 "validation_accuracy": trained.validation_accuracy,
                 "parity_max_difference": trained.parity_max_difference,
@@ -62,7 +62,8 @@ def run(night: Night) -> Receipt:
         return task.publish(artifact, [(f"/{name}", out / name) for name in MODEL_FILES])
 
 
-def _parameters(night: Night) -> training.TrainingParameters:
+def parameters_of(night: Night) -> training.TrainingParameters:
+    """What the settings say of training."""
     settings = night.settings
     return training.TrainingParameters(
         embedding_dim=settings.embedding_dim,
@@ -82,16 +83,22 @@ def _train(
     products: pd.DataFrame,
     parameters: training.TrainingParameters,
     out: Path,
+    run: OpenRun,
 ) -> training.TrainedNetwork:
     pixels = pixels_of(night, validated, products)
     with night.progress("training", parameters.epochs) as advance:
+
+        def on_epoch(epoch: int, figures: dict[str, float]) -> None:
+            advance(1)
+            run.log_epoch(epoch, figures)
+
         return training.train(
             pixels,
             products[LABEL_COLUMN].tolist(),
             sides_of(night, split, products),
             parameters,
             out,
-            on_epoch=lambda _epoch, _figures: advance(1),
+            on_epoch=on_epoch,
         )
 
 
@@ -100,7 +107,3 @@ def sides_of(night: Night, split: Opened[CatalogSplit], products: pd.DataFrame) 
     ledger = frames.read_frame(night, split.ref, frames.SPLIT)
     side_of = dict(zip(ledger["pixels_sha256"], ledger["side"], strict=True))
     return [side_of[digest] for digest in products["sha256_pixels"]]
-
-
-def _code_tags() -> dict[str, str]:
-    return {name: str(value) for name, value in code_facts().items()}

@@ -22,10 +22,9 @@ from recsys.errors import BadInput
 from recsys.registry import SAMPLE_SECONDS, OpenRun
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
-from recsys.stages.record import code_facts
+from recsys.stages.record import made_with
 from recsys.stages.task import code_digest, scratch_folder
-from recsys.stages.train_model import _parameters as parameters_of
-from recsys.stages.train_model import sides_of
+from recsys.stages.train_model import parameters_of, sides_of
 
 # What is searched, by the name of the setting: each is worth an hour of a machine.
 SPACE: Final[Mapping[str, tuning.Real | tuning.Whole]] = {
@@ -148,7 +147,7 @@ def _run(
             "study": ground.study,
             "validated": ground.validated.ref,
             "split": ground.split.ref,
-            **{fact: str(value) for fact, value in code_facts().items()},
+            **made_with(),
         },
         dataset=("validated_catalog", ground.validated.ref),
         sample_seconds=SAMPLE_SECONDS if name else 0,
