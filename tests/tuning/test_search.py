@@ -46,6 +46,19 @@ def test_the_settings_in_force_are_tried_first_and_something_better_is_found(
     assert all(trial.values["width"] % 32 == 0 for trial in tried)
 
 
+def test_the_space_is_widened_to_hold_the_settings_in_force(tmp_path: Path) -> None:
+    first = {"rate": 0.5, "width": 16}
+    search = Search(tmp_path / "studies.db", "study", SPACE, seed=1, first=first)
+    search.run(attempt, seconds=60, most=6)
+    assert search.trials[0].values == first
+    assert all(trial.values["width"] % 16 == 0 for trial in search.trials)
+
+
+def test_a_rate_of_nought_is_no_place_to_start_from(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot start from 0"):
+        Search(tmp_path / "studies.db", "study", SPACE, seed=1, first={"rate": 0, "width": 64})
+
+
 def test_trials_worse_than_the_median_are_stopped_and_kept(tmp_path: Path) -> None:
     search = opened(tmp_path)
     search.run(attempt, seconds=60, most=20)

@@ -78,18 +78,19 @@ class Search:
         space: Mapping[str, Real | Whole],
         *,
         seed: int,
-        first: Values | None = None,
+        first: Values,
     ) -> None:
-        """Open the study, or make it; ``first`` is tried first, where the space holds it.
+        """Open the study, or make it; ``first``, a value for each of the space, is tried first.
 
-        The sampler's seed follows from ``seed`` and what was tried before.
+        The space is widened to hold ``first``. The sampler's seed follows from ``seed`` and
+        what was tried before.
         """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage.parent.mkdir(parents=True, exist_ok=True)
         self._lock = storage.with_suffix(".lock")
-        self._space = {name: _distribution(range_) for name, range_ in space.items()}
+        self._space = {key: _distribution(range_, first[key]) for key, range_ in space.items()}
         self._study = optuna.create_study(
             storage=f"sqlite:///{storage}",
             study_name=name,
@@ -103,11 +104,8 @@ class Search:
         self._study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=_RANDOM_TRIALS, seed=seed + tried
         )
-        if first and not tried:
-            fitting = {
-                key: first[key] for key, held in self._space.items() if _holds(held, first[key])
-            }
-            self._study.enqueue_trial(fitting)
+        if not tried:
+            self._study.enqueue_trial({key: first[key] for key in space})
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -205,19 +203,17 @@ class Search:
             os.close(handle)
 
 
-def _distribution(range_: Real | Whole) -> BaseDistribution:
+def _distribution(range_: Real | Whole, held: float) -> BaseDistribution:
+    """The range, widened to hold a value; steps become as small as it takes to reach it."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     if isinstance(range_, Real):
-        return FloatDistribution(range_.low, range_.high, log=True)
-    return IntDistribution(range_.low, range_.high, step=range_.step)
-
-
-def _holds(distribution: Any, value: Any) -> bool:
-    inside = distribution.low <= value <= distribution.high
-    return bool(
-        inside and (not distribution.step or (value - distribution.low) % distribution.step == 0)
-    )
+        if held <= 0:
+            raise BadInput(f"a search on a logarithmic scale cannot start from {held}")
+        return FloatDistribution(min(range_.low, held), max(range_.high, held), log=True)
+    value = int(held)
+    step = math.gcd(range_.step, value - range_.low)
+    return IntDistribution(min(range_.low, value), max(range_.high, value), step=step)
 
 
 def _tried(trial: FrozenTrial) -> Tried:
