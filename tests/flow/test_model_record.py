@@ -27,12 +27,17 @@ def test_the_champions_run_and_version_tell_what_it_is(platform: Platform) -> No
     assert run.figures["precision_at_10"] > 0.5
 
 
-def test_plots_stand_with_the_run(platform: Platform) -> None:
+def test_plots_and_neighbours_stand_with_the_run(platform: Platform) -> None:
     champion = Night(platform.settings, NIGHT).registry.champion()
     assert champion is not None
     client = MlflowClient(platform.settings.mlflow_uri)
-    found = {item.path for item in client.list_artifacts(champion.run_id, "plots")}
-    assert "plots/training.png" in found
+    found = {
+        item.path
+        for folder in ("plots", "neighbours")
+        for item in client.list_artifacts(champion.run_id, folder)
+    }
+    plots = {f"plots/{name}.png" for name in ("training", "confused_pairs", "confusion", "slices")}
+    assert plots | {"neighbours/queries_01_to_08.png"} <= found
 
 
 def test_the_command_lists_the_champion(recsys: Any) -> None:

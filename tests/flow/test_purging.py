@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from flow.nights import NIGHT, Platform, free_ports, run_night
 from recsys import names, services
@@ -74,6 +75,7 @@ def before(shop: Platform, picture: bytes) -> dict[str, Any]:
     vector = vectors.read_bytes()[128 + row * 32 * 4 : 128 + (row + 1) * 32 * 4]
     assert holders(shop, picture)
     assert holders(shop, vector)
+    assert sheets_with_models(shop)
     purge = purge_product(night, PRODUCT, "ada", WHY)
     return {"live": live, "known": known, "vector": vector, "purge": purge}
 
@@ -85,6 +87,19 @@ def holders(shop: Platform, content: bytes) -> list[Path]:
         for path in shop.settings.state_dir.rglob("*")
         if path.is_file() and "drawn" not in path.parts and content in path.read_bytes()
     ]
+
+
+def sheets_with_models(shop: Platform) -> list[str]:
+    """The contact sheets of neighbours in MLflow."""
+    client = MlflowClient(shop.settings.mlflow_uri)
+    runs = {model.run_id for model in Night(shop.settings, NIGHT).registry.versions()}
+    return [item.path for run in runs for item in client.list_artifacts(run, "neighbours")]
+
+
+def test_no_sheet_of_neighbours_stands_with_a_model_any_more(
+    shop: Platform, before: dict[str, Any]
+) -> None:
+    assert sheets_with_models(shop) == []
 
 
 def test_the_live_service_answers_without_the_product(

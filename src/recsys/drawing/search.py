@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recsys.drawing.paper import FAINT, INK, MODEL, WORSE, plain, save, sheet
+from recsys.drawing.paper import FAINT, INK, MODEL, WORSE, plain, save, sheet, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ _COLUMNS = 3
 def draw_search(trials: pd.DataFrame, out: Path, *, value: str) -> None:
     """Draw the best value by trial, then the value against each parameter.
 
-    ``trials`` has number, value (higher is better), finished (bool: not pruned) and one
+    ``trials`` has number, value (higher is better), finished (bool: not stopped early) and one
     column a parameter; ``value`` says what the value is.
     """
     parameters = [name for name in trials if name not in ("number", "value", "finished")]
@@ -26,7 +26,9 @@ def draw_search(trials: pd.DataFrame, out: Path, *, value: str) -> None:
     done = drawn[drawn["finished"]]
     rows = 1 + -(-len(parameters) // _COLUMNS)
     figure = sheet(
-        f"Search: {len(done)} trials finished, {len(drawn) - len(done)} pruned", 11, 3.2 * rows
+        f"Search: {len(done)} trials finished, {len(drawn) - len(done)} stopped early",
+        11,
+        3.2 * rows,
     )
     grid = figure.add_gridspec(rows, _COLUMNS)
     history = figure.add_subplot(grid[0, :])
@@ -34,6 +36,7 @@ def draw_search(trials: pd.DataFrame, out: Path, *, value: str) -> None:
     _points(history, drawn, "number")
     if len(done):
         history.step(done["number"], done["value"].cummax(), where="post", color=INK, linewidth=1)
+    whole_numbers(history)
     history.set_xlabel("trial; the line is the best so far", fontsize=8)
     history.set_ylabel(value, fontsize=8)
     history.legend(fontsize=7, frameon=False)
@@ -44,13 +47,17 @@ def draw_search(trials: pd.DataFrame, out: Path, *, value: str) -> None:
         axes.set_xlabel(str(name), fontsize=8)
         if drawn[name].dtype == "float64" and drawn[name].min() > 0:
             axes.set_xscale("log")
+        else:
+            whole_numbers(axes)
     save(figure, out)
 
 
 def _points(axes: Axes, drawn: pd.DataFrame, name: str) -> None:
     done = drawn[drawn["finished"]]
-    pruned = drawn[~drawn["finished"]]
-    axes.scatter(pruned[name], pruned["value"], marker="x", s=20, color=FAINT, label="pruned")
+    stopped = drawn[~drawn["finished"]]
+    axes.scatter(
+        stopped[name], stopped["value"], marker="x", s=20, color=FAINT, label="stopped early"
+    )
     axes.scatter(done[name], done["value"], s=22, color=MODEL, label="finished")
     if len(done):
         best = done.sort_values("value").tail(1)
