@@ -36,7 +36,7 @@ def test_plots_and_neighbours_stand_with_the_run(platform: Platform) -> None:
         for folder in ("plots", "neighbours")
         for item in client.list_artifacts(champion.run_id, folder)
     }
-    plots = {f"plots/{name}.png" for name in ("training", "confused_pairs", "confusion", "slices")}
+    plots = {f"plots/{name}.png" for name in ("training", "confused_pairs", "confusion")}
     assert plots | {"neighbours/queries_01_to_08.png"} <= found
 
 
