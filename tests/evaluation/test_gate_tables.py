@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.evaluation import figures_table, largest_falls, ndcg_changes, slices_table
+from recsys.evaluation import (
+    figures_table,
+    largest_falls,
+    least_label_recall_high,
+    ndcg_changes,
+    slices_table,
+)
 from recsys.evaluation.slices import SLICE_COLUMNS
 
 FIGURES = {"ndcg_at_10": 0.7, "chance_ndcg_at_10": 0.1, "queries_left_out": 2.0}
@@ -79,3 +85,11 @@ def test_a_refusal_can_name_the_slices_that_fell_most() -> None:
         " gender=Men by 0.200 (at least 0.100)"
     )
     assert largest_falls(table.head(1)) == ""
+
+
+def test_the_label_named_worst_is_looked_for_among_those_with_products_enough() -> None:
+    labels = pd.DataFrame(
+        {"label": ["a", "b", "c"], "support": [30, 300, 29], "recall_high": [0.7, 0.4, 0.1]}
+    )
+    assert least_label_recall_high(labels) == 0.4
+    assert least_label_recall_high(labels.tail(1)) == 1.0

@@ -1,19 +1,47 @@
-"""Challengers that are worse in ways of their own: each is refused by name, the champion stays."""
+"""Challengers that are worse in ways of their own: each is refused by name, the champion stays.
 
-from collections.abc import Callable, Iterator
+A shop of its own, with enough held-out products for slices, and its live service.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flow.nights import NIGHT, Platform, run_night
-from recsys import embedding
+from flow.nights import NIGHT, Platform, free_ports, run_night
+from recsys import embedding, services, training
 from recsys.errors import GateRefused
 from recsys.registry import ModelRegistry
 from recsys.registry.port import DECISION_REFUSED
-from recsys.settings import Settings
+from recsys.settings import Settings, load_settings
 from recsys.stages.night import Night
 from recsys.training import export
+
+EPOCHS = 10
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """960 products, four in ten of them held out: some thirty queries an article type."""
+    settings = load_settings(
+        state_dir=tmp_path_factory.mktemp("challenged"),
+        drawn_products=960,
+        test_share=0.4,
+        image_width=30,
+        image_height=40,
+        embedding_dim=32,
+        epochs=EPOCHS,
+        batch_size=16,
+        recall_queries=100,
+        seldon_port=free_ports(1)[0],
+    )
+    try:
+        services.start_one(settings, "seldon")
+        run_night(settings)
+        yield Platform(settings, {})
+    finally:
+        services.stop_all(settings)
 
 
 @pytest.fixture
@@ -85,3 +113,33 @@ def test_a_batch_that_sees_other_pixels_than_the_files_hold_is_refused_by_its_pa
     # File and network agree: only the pictures' own bytes tell.
     assert "parity_batch" not in reasons
     assert "parity_single" not in reasons
+
+
+def test_a_model_trained_a_tenth_as_long_is_refused_as_worse_than_the_champion(
+    reigning: Platform,
+) -> None:
+    reasons = reasons_against(reigning, reigning.with_settings(epochs=EPOCHS // 10))
+    assert "expect_column_values_to_be_between on ndcg_at_10_change_high" in reasons
+
+
+def test_a_model_that_learned_one_type_from_shuffled_labels_is_refused_by_that_type_s_recall(
+    reigning: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = training.train
+
+    def from_shuffled(pixels: Any, labels: Any, *rest: Any, **options: Any) -> Any:
+        return train(pixels, with_shuffled(labels, "Watches"), *rest, **options)
+
+    monkeypatch.setattr(training, "train", from_shuffled)
+    reasons = reasons_against(reigning, reigning.with_settings(learning_rate=2.1e-3))
+    assert "expect_column_values_to_be_between on least_label_recall_high" in reasons
+
+
+def with_shuffled(labels: Sequence[str], of: str) -> list[str]:
+    """The labels, but those of one type drawn from the others."""
+    shuffled = np.array(labels)
+    spoilt = np.flatnonzero(shuffled == of)
+    others = np.unique(shuffled[shuffled != of])
+    shuffled[spoilt] = np.random.default_rng(1).choice(others, len(spoilt))
+    found: list[str] = shuffled.tolist()
+    return found

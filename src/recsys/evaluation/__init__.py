@@ -8,7 +8,12 @@ from recsys.evaluation.pictures import picture_figures
 from recsys.evaluation.relevance import MAIN, RELEVANCES, relevances
 from recsys.evaluation.retrieval import Retrieval, evaluate_retrieval
 from recsys.evaluation.slices import find_slices, slice_table
-from recsys.evaluation.table import figures_table, largest_falls, slices_table
+from recsys.evaluation.table import (
+    figures_table,
+    largest_falls,
+    least_label_recall_high,
+    slices_table,
+)
 
 __all__ = [
     "MAIN",
@@ -22,6 +27,7 @@ __all__ = [
     "find_slices",
     "largest_duplicate_distance",
     "largest_falls",
+    "least_label_recall_high",
     "ndcg_changes",
     "picture_figures",
     "relevances",

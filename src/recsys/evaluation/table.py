@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from recsys.evaluation.relevance import MAIN, RELEVANCES
+from recsys.evaluation.slices import MIN_QUERIES
 
 WHOLE = "all"
 _LARGE_QUERIES = 100
@@ -72,6 +73,16 @@ def slices_table(
     table = pd.concat([pd.DataFrame([whole]), slices[list(whole)]], ignore_index=True)
     small = table["queries"] < _LARGE_QUERIES
     return table.assign(large_ndcg_at_10=table["ndcg_at_10"].mask(small, figures["ndcg_at_10"]))
+
+
+def least_label_recall_high(per_class: pd.DataFrame) -> float:
+    """Upper end of the interval of the recall of the label that is named worst.
+
+    ``per_class`` as in `Naming`; labels of fewer than 30 held-out products are left out, as
+    little is known of them; 1 when none is left.
+    """
+    known = per_class.loc[per_class["support"] >= MIN_QUERIES, "recall_high"]
+    return 1.0 if known.empty else float(known.min())
 
 
 def largest_falls(table: pd.DataFrame) -> str:

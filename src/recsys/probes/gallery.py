@@ -13,6 +13,7 @@ import numpy.typing as npt
 from recsys.errors import BadInput
 
 K: Final = 10
+_RANKED: Final = 2 * K
 # Scores held at a time: 40 MB of them, whatever the catalog's size.
 _BLOCK_SCORES: Final = 10_000_000
 
@@ -70,12 +71,16 @@ class Gallery:
     def _nearest(self, queries: Vectors, rows: Rows) -> tuple[Rows, Vectors]:
         scores = queries @ np.asarray(self.vectors).T
         scores[self._group_codes[rows][:, None] == self._group_codes[None, :]] = -np.inf
-        k = min(K, scores.shape[1])
-        top = np.argpartition(scores, -k, axis=1)[:, -k:]
-        by = np.take_along_axis(scores, top, axis=1)
-        order = np.lexsort((top, -by), axis=1)
+        k, ranked = min(K, scores.shape[1]), min(_RANKED, scores.shape[1])
+        top = np.argpartition(scores, -ranked, axis=1)[:, -ranked:]
+        allowed = np.isfinite(np.take_along_axis(scores, top, axis=1))
+        # A matrix product's last digits hang on the number of threads, and with them which of
+        # two alike products comes first: the few that count are multiplied again, exactly.
+        near = np.asarray(self.vectors)[top].astype(np.float64)
+        by = np.where(allowed, np.einsum("qd,qkd->qk", queries.astype(np.float64), near), -np.inf)
+        order = np.lexsort((top, -by), axis=1)[:, :k]
         top, by = np.take_along_axis(top, order, axis=1), np.take_along_axis(by, order, axis=1)
-        return np.where(np.isfinite(by), top, -1).astype(np.int64), by
+        return np.where(np.isfinite(by), top, -1).astype(np.int64), by.astype(np.float32)
 
     @cached_property
     def _label_codes(self) -> Rows:

@@ -82,9 +82,12 @@ def _tables(
         raise ArtifactInvalid(f"{probed.model} was probed, but {found.model} was evaluated")
     rival = bool(found.champion)
     slices = frames.read_frame(night, report.ref, frames.SLICES)
+    per_class = frames.read_frame(night, report.ref, frames.PER_CLASS)
+    label_recall = evaluation.least_label_recall_high(per_class)
     return {
         names.SUITE_MODEL_PROBES: probes.probes_table(
-            probed.figures, encode_budget_ms=night.settings.encode_budget_ms
+            {**probed.figures, "least_label_recall_high": label_recall},
+            encode_budget_ms=night.settings.encode_budget_ms,
         ),
         names.SUITE_MODEL: evaluation.figures_table(found.figures, against_champion=rival),
         names.SUITE_MODEL_SLICES: evaluation.slices_table(
