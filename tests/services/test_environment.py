@@ -27,6 +27,14 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(state_dir=tmp_path / "state", airflow_port=18_081, timezone="Asia/Tokyo")
 
 
+def test_settings_are_read_back_from_the_environment_as_they_were(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+
+
 def test_airflow_listens_on_loopback_only(settings: Settings) -> None:
     environment = airflow_environment(settings)
     assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
