@@ -7,6 +7,8 @@ If you are paged:
 
 - `train_model` fails: it is the only task that needs hours and gigabytes; look at memory
   first. The log ends with the epoch it reached, and MLflow has the curves.
+- `plan_training` decides whether the champion is kept, fine-tuned or a model trained in full;
+  its log says why. `RECSYS_RETRAIN` overrules it.
 - `evaluate_model` or `probe_model` fails: the figures could not be made; no model was judged.
 - `approve_model` fails: the gate refused the model. The message names the floor it fell
   below, or by how much it lost to the champion, on all queries or on a slice of them. The
@@ -42,10 +44,16 @@ with DAG(
         stage="split_catalog",
         doc_md="Train, validation and test, so that no image stands in two of them.",
     )
+    plan = StageOperator(
+        task_id="plan_training",
+        stage="plan_training",
+        receipts={"split_catalog": split.output},
+        doc_md="Skip, fine-tune or train in full: by data change, drift and age.",
+    )
     train = StageOperator(
         task_id="train_model",
         stage="train_model",
-        receipts={"split_catalog": split.output},
+        receipts={"plan_training": plan.output},
         doc_md="The network, its preprocessing inside; an MLflow run.",
     )
     evaluate = StageOperator(

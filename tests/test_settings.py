@@ -100,3 +100,17 @@ def test_no_refusal_shows_a_secret(
         load_settings(**overrides)
     assert "hush-4711" not in str(refused.value)
     assert "hush-4711" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_the_likeness_names_attributes_with_their_shares() -> None:
+    settings = load_settings(likeness="articleType=0.6 season=0.4")
+    assert settings.likeness_shares == {"articleType": 0.6, "season": 0.4}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "gender=1", "articleType=0", "articleType=1 price=1", "articleType", "articleType=nan"],
+)
+def test_a_likeness_that_cannot_be_learned_is_refused(text: str) -> None:
+    with pytest.raises(SettingsInvalid, match="articleType needs a share above 0"):
+        load_settings(likeness=text)

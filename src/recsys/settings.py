@@ -20,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from recsys.artifacts.catalog import ATTRIBUTES, LABEL_COLUMN
 from recsys.errors import SettingsInvalid
 
 if TYPE_CHECKING:
@@ -100,11 +101,69 @@ class Settings(BaseSettings):
 
     # Training
     embedding_dim: int = Field(128, ge=8, le=2048, description="Length of the embedding.")
+    likeness: str = Field(
+        "articleType=0.7 gender=0.1 baseColour=0.2",
+        description="Attributes that make products alike, each with its share of the similarity.",
+    )
+    backbone: str = Field(
+        "patches",
+        description="Convolutional part: patches, plain, a Keras application such as MobileNetV2,"
+        " or 'file' for the Keras model at backbone_weights.",
+    )
+    backbone_weights: Path | None = Field(
+        None, description="Weights of the backbone (.keras or .weights.h5); else it starts random."
+    )
     epochs: int = Field(6, ge=1, le=500, description="Passes over the training images.")
-    batch_size: int = Field(128, ge=2, le=4096, description="Images in a training step.")
+    batch_size: int = Field(64, ge=2, le=4096, description="Images in a training step.")
     learning_rate: float = Field(2e-3, ge=0, le=1, description="Peak learning rate.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that reach that peak.")
+    weight_decay: float = Field(0, ge=0, le=1, description="Decay of the weights (AdamW).")
+    shift: int = Field(0, ge=0, le=64, description="Pixels by which training moves pictures.")
+    class_balance: float = Field(
+        0, ge=0, le=1, description="0 draws pictures as they come, 1 every type equally often."
+    )
+    patience: int = Field(0, ge=0, description="Epochs without a gain that end training; 0: none.")
+    mixed_precision: bool = Field(True, description="Train in float16 where there is a GPU.")
     test_share: float = Field(0.1, gt=0, lt=0.5, description="Share of images held out for test.")
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="Share held out for validation.")
+
+    # Warm nights: how much is trained
+    retrain: Literal["auto", "skip", "fine_tune", "full"] = Field(
+        "auto",
+        description="Keep the champion (skip), fine-tune it, or train in full; auto decides by"
+        " data change, drift and age.",
+    )
+    skip_below_change: float = Field(
+        0.002, ge=0, le=1, description="Share of changed products below which nothing is trained."
+    )
+    fine_tune_below_change: float = Field(
+        0.1, ge=0, le=1, description="Share of changed products from which training is in full."
+    )
+    full_after_days: int = Field(
+        30, ge=1, description="Days after which training is in full again."
+    )
+    full_after_fine_tunings: int = Field(
+        10, ge=0, description="Fine-tunings in a row, after which training is in full."
+    )
+    full_above_shift: float = Field(
+        0.2,
+        ge=0,
+        description="Drift of the pictures' brightness, contrast or sharpness above which training"
+        " is in full; standard deviations, since the champion learned.",
+    )
+    full_above_label_change: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Change of an article type's share of the catalog above which it is in full.",
+    )
+    fine_tune_epochs: int = Field(2, ge=1, le=500, description="Epochs of a fine-tuning.")
+    fine_tune_learning_rate: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Peak learning rate of a fine-tuning, as a share of the full one.",
+    )
 
     # What a model may cost
     encode_budget_ms: float = Field(
@@ -175,13 +234,13 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then ``recsys.toml``."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("pachd_root_certs", mode="before")
+    @field_validator("pachd_root_certs", "backbone_weights", mode="before")
     @classmethod
     def _none_if_empty(cls, path: object) -> object:
         # Compose files pass what is not set as an empty text.
         return None if path == "" else path
 
-    @field_validator("state_dir", "expectations_dir", "pachd_root_certs")
+    @field_validator("state_dir", "expectations_dir", "pachd_root_certs", "backbone_weights")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
@@ -197,6 +256,18 @@ class Settings(BaseSettings):
         if url.rstrip("/").endswith(LINEAGE_ENDPOINT):
             raise ValueError(f"give the server alone, without /{LINEAGE_ENDPOINT}")
         return url
+
+    @field_validator("likeness")
+    @classmethod
+    def _known_attributes(cls, text: str) -> str:
+        shares = _shares(text)
+        unknown = sorted(set(shares) - set(ATTRIBUTES))
+        if unknown or not shares.get(LABEL_COLUMN, 0) > 0 or min(shares.values()) < 0:
+            raise ValueError(
+                f"{LABEL_COLUMN} needs a share above 0, and others of {', '.join(ATTRIBUTES)} may"
+                f" have one, written as {LABEL_COLUMN}=0.7 gender=0.3"
+            )
+        return text
 
     @field_validator("timezone")
     @classmethod
@@ -218,6 +289,11 @@ class Settings(BaseSettings):
             raise ValueError(f"default_k {self.default_k} is above max_k {self.max_k}")
         if self.test_share + self.validation_share >= 0.8:
             raise ValueError("test_share and validation_share leave too little to train on")
+        if self.skip_below_change > self.fine_tune_below_change:
+            raise ValueError(
+                f"skip_below_change {self.skip_below_change} is above fine_tune_below_change"
+                f" {self.fine_tune_below_change}"
+            )
         if self.provenance == "pachyderm" and not (self.pachd_address or self.pachd_connection):
             raise ValueError(
                 "provenance is pachyderm, but neither pachd_address nor pachd_connection is set"
@@ -232,6 +308,11 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The schedule's time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def likeness_shares(self) -> dict[str, float]:
+        """By attribute, its share of the similarity."""
+        return _shares(self.likeness)
 
     @property
     def store_dir(self) -> Path:
@@ -315,6 +396,15 @@ def load_settings(**overrides: object) -> Settings:
             for item in error.errors()
         ]
         raise SettingsInvalid("Settings cannot be used:\n  " + "\n  ".join(lines)) from error
+
+
+def _shares(text: str) -> dict[str, float]:
+    """``name=share`` pairs; what is not one has a share that is refused."""
+    pairs = [pair.partition("=") for pair in text.split()]
+    return {
+        name: float(share) if re.fullmatch(r"[0-9]*\.?[0-9]+", share) else -1.0
+        for name, _, share in pairs
+    }
 
 
 def _found(problem: ErrorDetails) -> str:

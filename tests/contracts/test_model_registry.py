@@ -30,10 +30,10 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tflite(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A small exported embedder, untrained."""
     from recsys.training.export import export_embedder
-    from recsys.training.network import build_network
+    from training.untrained import untrained_network
 
     path = tmp_path_factory.mktemp("export") / "embedder.tflite"
-    network = build_network(width=WIDTH, height=HEIGHT, dimension=DIMENSION, classes=2, seed=1)
+    network = untrained_network(WIDTH, HEIGHT, DIMENSION, 2)
     export_embedder(network.embedder, path)
     return path.read_bytes()
 

@@ -21,6 +21,7 @@ _ARTEFACTS = (
     "measures",
     "products",
     "split",
+    "plan",
     "model",
     "figures",
     "probes",

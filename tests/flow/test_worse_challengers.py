@@ -11,6 +11,7 @@ import pytest
 
 from flow.nights import NIGHT, Platform, free_ports, run_night
 from recsys import embedding, services, training
+from recsys.artifacts.catalog import LABEL_COLUMN
 from recsys.errors import GateRefused
 from recsys.registry import ModelRegistry
 from recsys.registry.port import DECISION_REFUSED
@@ -128,7 +129,12 @@ def test_a_model_that_learned_one_type_from_shuffled_labels_is_refused_by_that_t
     train = training.train
 
     def from_shuffled(pixels: Any, labels: Any, *rest: Any, **options: Any) -> Any:
-        return train(pixels, with_shuffled(labels, "Watches"), *rest, **options)
+        return train(
+            pixels,
+            {**labels, LABEL_COLUMN: with_shuffled(labels[LABEL_COLUMN], "Watches")},
+            *rest,
+            **options,
+        )
 
     monkeypatch.setattr(training, "train", from_shuffled)
     reasons = reasons_against(reigning, reigning.with_settings(learning_rate=2.1e-3))

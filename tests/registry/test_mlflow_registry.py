@@ -55,10 +55,10 @@ def run_id(registry: ModelRegistry) -> str:
 def files(home: Path) -> Path:
     """An exported embedder of 18×20 images and 8 dimensions, untrained."""
     from recsys.training.export import export_embedder
-    from recsys.training.network import build_network
+    from training.untrained import untrained_network
 
     (home / "model").mkdir()
-    network = build_network(width=18, height=20, dimension=8, classes=2, seed=1)
+    network = untrained_network(18, 20, 8, 2)
     export_embedder(network.embedder, home / "model" / "embedder.tflite")
     return home / "model"
 

@@ -177,9 +177,9 @@ def test_a_registered_model_tells_its_story_lineage_and_pictures(
 def exported(folder: Path) -> bytes:
     """An untrained embedder of 18×20 pictures and 8 dimensions."""
     from recsys.training.export import export_embedder
-    from recsys.training.network import build_network
+    from training.untrained import untrained_network
 
-    network = build_network(width=18, height=20, dimension=8, classes=2, seed=1)
+    network = untrained_network(18, 20, 8, 2)
     export_embedder(network.embedder, folder / "embedder.tflite")
     return (folder / "embedder.tflite").read_bytes()
 

@@ -136,8 +136,8 @@ def test_the_test_side_is_hidden_and_an_interruption_keeps_what_was_tried(
 
     monkeypatch.setattr(training, "train", watched)
     again = tune_training(night, seconds=600, on_trial=interrupt)
-    assert given[0][48:] == [""] * 12
-    assert set(given[0][:48]) == set(COLOURS)
+    assert given[0]["articleType"][48:] == [""] * 12
+    assert set(given[0]["articleType"][:48]) == set(COLOURS)
     assert again.interrupted
     assert (again.study, again.run_id) == (found.study, found.run_id)
     assert [trial.number for trial in again.trials] == [0, 1, 2]

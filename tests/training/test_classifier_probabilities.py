@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scaled = keras.layers.Rescaling(0.1)(pixels)
     logits = keras.layers.GlobalAveragePooling2D()(scaled)
     keras.Model(pixels, logits).save(folder / "classifier.keras")
-    (folder / "labels.json").write_text(json.dumps(CLASSES))
+    (folder / "labels.json").write_text(json.dumps([{"name": "articleType", "classes": CLASSES}]))
     return folder
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from probes.pictures import drawn_pictures, labels_of
+from recsys.artifacts.catalog import LABEL_COLUMN
 from recsys.errors import ArtifactInvalid
 from recsys.training import TrainedClassifier, TrainingParameters, train
 
@@ -20,7 +21,7 @@ HELD_OUT = PICTURES[150:]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters = TrainingParameters(16, 4, 16, 5e-3, 3, image_width=18, image_height=24)
     out = tmp_path_factory.mktemp("training") / "model"
-    return train(PICTURES, LABELS, SIDES, parameters, out).folder
+    return train(PICTURES, {LABEL_COLUMN: LABELS}, SIDES, parameters, out).folder
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_multiply_adds_are_those_counted_by_hand(tmp_path: Path) -> None:
     embedding = layers.UnitNormalization(name="embedding")(x)
     logits = layers.Dense(2)(embedding)  # no part of an embedding
     save_classifier(keras.Model(pixels, logits), tmp_path / "classifier.keras")
-    (tmp_path / "labels.json").write_text('["a", "b"]')
+    (tmp_path / "labels.json").write_text('[{"name": "articleType", "classes": ["a", "b"]}]')
     by_hand = 12 * 9 * 3 * 3 * 3 * 8 + 12 * 9 * 3 * 3 * 8 + 8 * 16
     assert TrainedClassifier.load(tmp_path).multiply_adds() == by_hand
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from recsys.artifacts.catalog import LABEL_COLUMN
 from recsys.artifacts.digests import sha256_file
 from recsys.errors import ArtifactInvalid, BadInput
 from recsys.training import (
@@ -17,6 +18,7 @@ from recsys.training import (
     classify,
     train,
 )
+from training.untrained import untrained_network
 
 COLOURS = {"blue": (40, 60, 220), "green": (30, 190, 60), "red": (210, 40, 40)}
 PARAMETERS = TrainingParameters(
@@ -61,7 +63,7 @@ def trained(
     mapped[:] = PIXELS
     return train(
         mapped,
-        LABELS,
+        {LABEL_COLUMN: LABELS},
         SIDES,
         PARAMETERS,
         folder / "model",
@@ -107,7 +109,8 @@ def test_the_folder_holds_the_four_files_and_nothing_is_left_beside_it(
         "labels.json",
     ]
     assert {path.name for path in trained.folder.parent.iterdir()} == {"model", "pixels.npy"}
-    assert json.loads((trained.folder / "labels.json").read_bytes()) == list(COLOURS)
+    named = json.loads((trained.folder / "labels.json").read_bytes())
+    assert named == [{"name": LABEL_COLUMN, "classes": list(COLOURS)}]
     history = json.loads((trained.folder / "history.json").read_bytes())
     assert tuple(history["epochs"]) == trained.history
     assert history["parameters_count"] == trained.parameters_count
@@ -137,7 +140,7 @@ def test_the_exported_file_needs_built_in_operations_only(trained: TrainedNetwor
 
 
 def test_the_same_arguments_give_the_same_bytes(trained: TrainedNetwork, tmp_path: Path) -> None:
-    again = train(PIXELS, LABELS, SIDES, PARAMETERS, tmp_path / "model")
+    again = train(PIXELS, {LABEL_COLUMN: LABELS}, SIDES, PARAMETERS, tmp_path / "model")
     assert again.history == trained.history
     digests = [
         {path.name: sha256_file(path) for path in network.folder.iterdir()}
@@ -152,22 +155,25 @@ def test_equal_classifiers_are_saved_as_equal_bytes_wherever_they_lie_in_memory(
     import keras
 
     from recsys.training.export import save_classifier
-    from recsys.training.network import build_network
 
     alive = []
     for name in ("one.keras", "other.keras"):
         keras.utils.set_random_seed(1)
-        alive.append(build_network(width=20, height=24, dimension=16, classes=3, seed=1))
-        save_classifier(alive[-1].classifier, tmp_path / name)
+        alive.append(untrained_network(20, 24, 16, 3))
+        save_classifier(alive[-1].whole, tmp_path / name)
     assert sha256_file(tmp_path / "one.keras") == sha256_file(tmp_path / "other.keras")
     again = keras.saving.load_model(tmp_path / "one.keras")
-    for old, new in zip(alive[0].classifier.weights, again.weights, strict=True):
+    for old, new in zip(alive[0].whole.weights, again.weights, strict=True):
         assert np.array_equal(old, new)
 
 
 def test_a_learning_rate_of_zero_leaves_the_network_untrained(tmp_path: Path) -> None:
     idle = train(
-        PIXELS, LABELS, SIDES, replace(PARAMETERS, learning_rate=0.0, epochs=1), tmp_path / "idle"
+        PIXELS,
+        {LABEL_COLUMN: LABELS},
+        SIDES,
+        replace(PARAMETERS, learning_rate=0.0, epochs=1),
+        tmp_path / "idle",
     )
     assert (idle.folder / "embedder.tflite").stat().st_size > 100_000
     assert idle.parity_max_difference < 1e-4
@@ -201,16 +207,16 @@ def test_a_classifier_that_does_not_fit_the_images_is_refused(
 @pytest.mark.parametrize(
     ("pixels", "labels", "sides", "message"),
     [
-        (PIXELS[:, :20], LABELS, SIDES, "expected uint8"),
-        (PIXELS.astype(np.float32), LABELS, SIDES, "found float32"),
-        (PIXELS, LABELS, SIDES[:-1], "119 sides for 120 labels"),
-        (PIXELS, ["red"] * 120, SIDES, "two or more"),
-        (PIXELS, LABELS, ["train"] * 120, "no validation image"),
+        (PIXELS[:, :20], {LABEL_COLUMN: LABELS}, SIDES, "expected uint8"),
+        (PIXELS.astype(np.float32), {LABEL_COLUMN: LABELS}, SIDES, "found float32"),
+        (PIXELS, {LABEL_COLUMN: LABELS[:-1]}, SIDES, "120 sides for 119 labels"),
+        (PIXELS, {LABEL_COLUMN: ["red"] * 120}, SIDES, "two or more"),
+        (PIXELS, {LABEL_COLUMN: LABELS}, ["train"] * 120, "no validation image"),
     ],
 )
 def test_input_that_cannot_be_trained_on_is_refused(
     pixels: npt.NDArray[np.uint8],
-    labels: list[str],
+    labels: dict[str, list[str]],
     sides: list[str],
     message: str,
     tmp_path: Path,
@@ -222,4 +228,4 @@ def test_input_that_cannot_be_trained_on_is_refused(
 def test_a_folder_with_files_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     with pytest.raises(BadInput, match="not an empty folder"):
-        train(PIXELS, LABELS, SIDES, PARAMETERS, tmp_path)
+        train(PIXELS, {LABEL_COLUMN: LABELS}, SIDES, PARAMETERS, tmp_path)

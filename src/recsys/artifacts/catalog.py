@@ -23,6 +23,8 @@ ATTRIBUTES: tuple[str, ...] = (
 ID_COLUMN = "id"
 NAME_COLUMN = "productDisplayName"
 LABEL_COLUMN = "articleType"
+# How a catalog writes that it does not know a value.
+UNKNOWN = "NA"
 DELIVERY_COLUMNS: tuple[str, ...] = (ID_COLUMN, *ATTRIBUTES, NAME_COLUMN)
 
 

@@ -3,13 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from recsys import names
 from recsys.artifacts.base import Artifact, require
 from recsys.artifacts.verdict import Verdict, require_passed, revive_verdict
 
 _SCHEMA_1 = ("label_verdict", "verdict")
+
+
+Mode = Literal["skip", "fine_tune", "full"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan(Artifact):
+    """How tonight's model comes about, and why.
+
+    ``champion`` is the models commit that is kept or fine-tuned, or the reigning one that is
+    trained beside; empty when none reigns. ``learned`` is the commit whose training last
+    changed its weights, ``last_full`` that of its last training in full, ``fine_tunings``
+    how many followed since (up to the champion, tonight's not counted); they are the champion
+    itself unless it was kept or fine-tuned. ``figures`` compare tonight's catalog with the
+    one that ``learned`` saw.
+    """
+
+    kind: ClassVar[str] = "training_plan"
+
+    validated: str
+    split: str
+    mode: Mode
+    reasons: tuple[str, ...]
+    champion: str
+    learned: str
+    last_full: str
+    fine_tunings: int
+    figures: dict[str, float]
+
+    def __post_init__(self) -> None:
+        require(names.parse_ref(self.validated)[0] == names.VALIDATED, "not a validated commit")
+        require(names.parse_ref(self.split)[0] == names.SPLITS, "not a split commit")
+        require(self.mode in get_args(Mode), f"no mode {self.mode!r}")
+        require(len(self.reasons) > 0, "a plan says why")
+        line = (self.champion, self.learned, self.last_full)
+        require(all(line) or not any(line), "a champion has a line of trainings")
+        require(self.mode == "full" or all(line), "without a champion training is in full")
+        for ref in filter(None, line):
+            require(names.parse_ref(ref)[0] == names.MODELS, "not a model commit")
+
+    @property
+    def said(self) -> str:
+        """The mode and the reasons, in one line for people."""
+        return f"{self.mode.replace('_', '-')}: {'; '.join(self.reasons)}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import typer
 from recsys import names, services
 from recsys.artifacts.deployment import DeployedRelease
 from recsys.artifacts.live import read_live
+from recsys.artifacts.model import TrainingPlan
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release, read_manifest
 from recsys.artifacts.verdict import Verdict
@@ -22,6 +23,9 @@ from recsys.errors import RecsysError, ReleaseUnknown
 from recsys.settings import Settings, load_settings
 from recsys.stages import NIGHT_STAGES, run_stage
 from recsys.stages.night import Night
+
+# Reading a commit is no work of a night.
+_ANY_NIGHT = "0001-01-01"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ def nightly(
         runs.append(run)
         if not json:
             console.print(_line(run))
+            if run.stage == "plan_training":
+                console.print(f"  {_plan(settings, run.receipt).said}")
     release = live_release(settings)
     if json:
         print_json(_report(settings, night, runs, release))
@@ -95,6 +101,10 @@ def _line(run: StageRun) -> str:
     return f"✓ {run.stage:<18} {run.seconds:8.1f} s  {done}"
 
 
+def _plan(settings: Settings, receipt: Receipt) -> TrainingPlan:
+    return Night(settings, _ANY_NIGHT).open(receipt.ref, TrainingPlan).artifact
+
+
 def verdict_line(verdict: Verdict) -> str:
     """One gate in one line, with what it let pass as a warning."""
     warnings = [f"{failure.expectation} on {failure.column}" for failure in verdict.failures]
@@ -119,7 +129,7 @@ def live_release(settings: Settings) -> Release:
 def verdicts_of(settings: Settings, release: Release) -> Iterator[Verdict]:
     """Every gate that a live release passed, the deployment's last."""
     yield from release.verdicts
-    night = Night(settings, "0001-01-01")
+    night = Night(settings, _ANY_NIGHT)
     for commit in night.store.commits(names.DEPLOYMENTS):
         deployed = night.open(commit.ref, DeployedRelease).artifact
         if deployed.release_id == release.id:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recsys.artifacts.catalog import LABEL_COLUMN
+from recsys.artifacts.catalog import LABEL_COLUMN, UNKNOWN
 
 # Suffix of a relevance's figures → the columns in which query and neighbour must agree.
 MAIN: Final = ""
@@ -18,7 +18,6 @@ RELEVANCES: Final[dict[str, tuple[str, ...]]] = {
     "_type_colour": (LABEL_COLUMN, "baseColour"),
     "_type_gender_colour": (LABEL_COLUMN, "gender", "baseColour"),
 }
-_UNKNOWN = "NA"
 
 
 def relevances(products: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
@@ -38,5 +37,5 @@ def relevances(products: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
 
 def _codes(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     codes = table.groupby(list(table.columns), sort=True).ngroup().to_numpy(np.int64)
-    unknown = table.isin([_UNKNOWN]).any(axis=1).to_numpy()
+    unknown = table.isin([UNKNOWN]).any(axis=1).to_numpy()
     return np.where(unknown, np.int64(-1), codes)

@@ -56,14 +56,12 @@ def inherited_environment() -> dict[str, str]:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting as its ``RECSYS_…`` variable, so that services see what we see."""
     values = settings.model_dump(exclude_none=True)
-    return {f"RECSYS_{name.upper()}": _as_text(value) for name, value in values.items()}
-
-
-def _as_text(value: object) -> str:
-    """As the settings read it back from a variable: what has parts as JSON."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return json.dumps(value) if isinstance(value, dict | list | tuple) else str(value)
+    return {
+        f"RECSYS_{name.upper()}": value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else str(value)
+        for name, value in values.items()
+    }
 
 
 def serving_environment(settings: Settings) -> dict[str, str]:

@@ -21,6 +21,7 @@ NIGHT_STAGES: Final = (
     "measure_catalog",
     "validate_catalog",
     "split_catalog",
+    "plan_training",
     "train_model",
     "evaluate_model",
     "probe_model",

@@ -15,6 +15,7 @@ from recsys.errors import ArtifactInvalid, GateRefused
 from recsys.stages import frames
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
+from recsys.stages.plan_training import plan_of
 from recsys.stages.register_model import reasons_to_promote, register_model
 from recsys.stages.task import Task, suite_digest
 
@@ -43,7 +44,9 @@ def run(night: Night) -> Receipt:
     version = register_model(night, model, report)
     night.registry.log_figures(model.artifact.run_id, probed.artifact.figures)
     verdicts = _judge(night, model, _tables(night, report, probed.artifact), version)
-    night.registry.promote(version, reasons_to_promote(report.artifact, verdicts))
+    plan = plan_of(night, model.ref)
+    planned = [] if plan is None else [plan.artifact.said]
+    night.registry.promote(version, [*planned, *reasons_to_promote(report.artifact, verdicts)])
     approved = ApprovedModel(
         model=model.ref,
         model_digest=model.artifact.model_digest,

@@ -32,6 +32,7 @@ _ARTEFACTS: Final[tuple[tuple[str, str, tuple[str, ...] | None], ...]] = (
     ("measures", "measure_catalog", None),
     ("products", "validate_catalog", None),
     ("split", "split_catalog", None),
+    ("plan", "plan_training", None),
     ("model", "train_model", None),
     ("figures", "evaluate_model", None),
     ("probes", "probe_model", None),

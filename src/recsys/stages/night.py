@@ -30,6 +30,7 @@ REPO_OF_STAGE = {
     "measure_catalog": names.MEASURED,
     "validate_catalog": names.VALIDATED,
     "split_catalog": names.SPLITS,
+    "plan_training": names.PLANS,
     "train_model": names.MODELS,
     "evaluate_model": names.EVALUATIONS,
     "probe_model": names.PROBE_REPORTS,
@@ -88,6 +89,13 @@ class Night:
     def image_limits(self) -> ImageLimits:
         """What an image may be."""
         return ImageLimits(self.settings.max_image_bytes, self.settings.max_image_pixels)
+
+    def seen(self, name: str, look: Callable[[], str]) -> str:
+        """What a stage looks up outside of its inputs; a replay sees what was seen then.
+
+        The stage records it in its context under this name.
+        """
+        return look()
 
     def result_of(self, stage: str, artifact: type[A]) -> Opened[A]:
         """The artefact of an earlier stage: by its receipt, else the newest of its repo.

@@ -59,11 +59,16 @@ class _ReplayedNight(Night):
     """A night whose store is given."""
 
     given_store: DataStore
+    given_context: Mapping[str, Any]
 
     @cached_property
     def store(self) -> DataStore:
         """Reads the real store as it was, writes to the scratch one."""
         return self.given_store
+
+    def seen(self, name: str, look: Callable[[], str]) -> str:
+        """What the replayed commit's context recorded."""
+        return str(self.given_context[name])
 
 
 def replay_release(
@@ -108,6 +113,7 @@ def replay_release(
             night.progress,
             {"reproduces": release_id},
             given_store=ReplayStore(night.store, scratch, then.commit, made),
+            given_context=then.record.get("context", {}),
         )
         started = time.monotonic()
         try:

@@ -41,7 +41,8 @@ class Task:
 
     ``inputs`` are commit refs; ``parameters`` JSON-ready; ``rooms`` the packages and modules
     under ``recsys`` whose code decides the result. ``context`` is recorded beside them but
-    is no part of the key: what the night was compared with.
+    is no part of the key: what the night was compared with. Nor are ``witnesses``, inputs
+    whose say is among the parameters already.
     """
 
     night: Night
@@ -50,6 +51,7 @@ class Task:
     parameters: Mapping[str, Any]
     rooms: Sequence[str]
     context: Mapping[str, Any] = field(default_factory=dict)
+    witnesses: Sequence[str] = ()
     started: float = field(default_factory=time.monotonic)
     cpu_started: float = field(default_factory=time.process_time)
 
@@ -108,7 +110,10 @@ class Task:
         """Commit the artefact and its files with inputs and the record of how it was made."""
         self.night.store.ensure_repo(self.repo)
         with self.night.store.commit(
-            self.repo, inputs=self.inputs, message=self._record(artifact), replace=replace
+            self.repo,
+            inputs=[*self.inputs, *self.witnesses],
+            message=self._record(artifact),
+            replace=replace,
         ) as writer:
             writer.put(ARTIFACT_FILE, artifact.to_json())
             for path, content in files:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pandas as pd
 
 from recsys import drawing, training, tuning
-from recsys.artifacts.catalog import LABEL_COLUMN, CatalogSplit, ValidatedCatalog
+from recsys.artifacts.catalog import CatalogSplit, ValidatedCatalog
 from recsys.artifacts.digests import canonical_json, sha256_bytes
 from recsys.errors import BadInput
 from recsys.registry import SAMPLE_SECONDS, OpenRun
@@ -31,6 +31,8 @@ SPACE: Final[Mapping[str, tuning.Real | tuning.Whole]] = {
     "learning_rate": tuning.Real(2e-4, 2e-2),
     "embedding_dim": tuning.Whole(32, 256, 32),
     "batch_size": tuning.Whole(32, 256, 32),
+    "warmup": tuning.Real(0.02, 0.3),
+    "shift": tuning.Whole(0, 4, 1),
 }
 # What is maximised: higher is better, told after every epoch.
 OBJECTIVE: Final = "validation_accuracy"
@@ -159,10 +161,8 @@ def _attempts(night: Night, ground: _Ground, study: OpenRun) -> tuning.Attempt:
     """The function that trains with proposed values; its value is that of the best epoch."""
     products = products_of(night, ground.validated)
     sides = sides_of(night, ground.split, products)
-    labels = [
-        "" if side == "test" else label
-        for side, label in zip(sides, products[LABEL_COLUMN], strict=True)
-    ]
+    shown = pd.Series(sides) != "test"
+    labels = {name: products[name].where(shown, "").tolist() for name in ground.parameters.likeness}
     pixels = pixels_of(night, ground.validated, products)
 
     def attempt(number: int, values: tuning.Values, report: tuning.Report) -> float:

@@ -4,8 +4,9 @@ TensorFlow is loaded by calling `train` or `classify`, never by importing this r
 """
 
 from recsys.training.classify import Classification, classify
+from recsys.training.parameters import TrainingParameters
 from recsys.training.split import assign_sides
-from recsys.training.train import TrainedNetwork, TrainingParameters, train
+from recsys.training.train import TrainedNetwork, train
 from recsys.training.trained_classifier import TrainedClassifier
 
 __all__ = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import ArtifactInvalid, BadInput
-from recsys.training.train import CLASSIFIER_FILE, LABELS_FILE
+from recsys.training.stored import read_classifier
 
 _BATCH_SIZE = 256
 
@@ -119,25 +117,17 @@ def predict_probabilities(
 def _logits(
     folder: Path, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-    """The classes, and the classifier's float32 [rows, classes] before the softmax."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when TensorFlow loads
-    import keras
-
-    try:
-        classes = tuple(str(name) for name in json.loads((folder / LABELS_FILE).read_bytes()))
-        classifier = keras.saving.load_model(
-            folder / CLASSIFIER_FILE, compile=False, safe_mode=True
-        )
-    except (OSError, ValueError) as error:
-        raise ArtifactInvalid(f"classifier in {folder}: not readable ({error})") from error
-    found = (*classifier.input_shape[1:], classifier.output_shape[-1])
-    if found != (*pixels.shape[1:], len(classes)):
+    """The article types, and the classifier's float32 [rows, classes] before the softmax."""
+    heads, classifier = read_classifier(folder)
+    classes = next(iter(heads.values()))
+    if classifier.input_shape[1:] != pixels.shape[1:]:
         raise ArtifactInvalid(
-            f"classifier in {folder}: it maps images {found[:-1]} to {found[-1]} classes, but the"
-            f" images are {pixels.shape[1:]} and there are {len(classes)} labels"
+            f"classifier in {folder}: it takes images {classifier.input_shape[1:]}, but the"
+            f" images are {pixels.shape[1:]}"
         )
     logits = np.empty((len(rows), len(classes)), np.float32)
     for start in range(0, len(rows), _BATCH_SIZE):
         batch = np.asarray(pixels[rows[start : start + _BATCH_SIZE]])
-        logits[start : start + _BATCH_SIZE] = classifier(batch, training=False)
+        outputs = classifier(batch, training=False)
+        logits[start : start + _BATCH_SIZE] = outputs[0] if len(classifier.outputs) > 1 else outputs
     return classes, logits

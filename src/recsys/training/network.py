@@ -1,58 +1,86 @@
-"""The network: a small convolutional classifier whose penultimate layer is the embedding.
+"""The network: a backbone, an embedding of one block an attribute, and a head on each block.
+
+The similarity of two products is the cosine of their embeddings. The embedding is made of
+blocks of unit length, each weighted by the root of its attribute's share, so that the
+similarity is the weighted mean of the blocks' own cosines: how alike in type, in gender, in
+colour. Each block learns to name its attribute.
 
 Importing this module loads TensorFlow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-# (filters, stride) of each 3×3 convolution. The first layers see the most pixels and cost
-# the most, so they shrink the image at once: 18 M multiply-adds in all for 60×80.
-_CONVOLUTIONS = ((32, 2), (48, 2), (96, 2), (96, 1), (192, 2))
+from recsys.training.backbones import apply_backbone, scale_of
+from recsys.training.heads import Head
+from recsys.training.parameters import TrainingParameters
+
 # Cosine similarities lie in [-1, 1]; without a scale the softmax over them cannot be sharp.
 _COSINE_SCALE = 16.0
+_HIDDEN = 256
 
 
 @dataclass(frozen=True)
 class Network:
-    """Two views of one set of weights, both on uint8 [n, height, width, 3].
+    """Three views of one set of weights, all on uint8 [n, height, width, 3].
 
-    ``classifier`` gives logits [n, classes] float32, ``embedder`` float32
-    [n, dimension], unit norm.
+    ``classifier`` gives one output a head, the article type first: logits [n, classes]
+    float32. ``embedder`` gives float32 [n, dimension], unit norm. ``whole`` gives the
+    classifier's outputs and then the embedding; it is what is kept.
     """
 
     classifier: Any
     embedder: Any
+    whole: Any
 
 
-def build_network(*, width: int, height: int, dimension: int, classes: int, seed: int) -> Network:
-    """Build an untrained network; scaling and augmentation (training only) are inside.
+def build_network(parameters: TrainingParameters, heads: Sequence[Head]) -> Network:
+    """Build an untrained network, the scaling of pixels inside.
 
     Every layer is named, so that the exported bytes do not depend on how many networks the
     process has built before.
     """
     layers = keras.layers
-    pixels = keras.Input((height, width, 3), dtype="uint8", name="pixels")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels)
-    x = layers.RandomFlip("horizontal", seed=seed, name="flip")(x)
-    for number, (filters, stride) in enumerate(_CONVOLUTIONS, start=1):
-        x = layers.Conv2D(
-            filters, 3, strides=stride, padding="same", use_bias=False, name=f"conv{number}"
-        )(x)
-        # 0.9 and not Keras' 0.99: a small catalog has few steps to learn the averages in.
-        x = layers.BatchNormalization(momentum=0.9, name=f"norm{number}")(x)
-        x = layers.ReLU(name=f"relu{number}")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dense(dimension, name="project")(x)
-    embedding = layers.UnitNormalization(name="embedding")(x)
-    logits = layers.Dense(classes, name="logits")(
-        layers.Rescaling(_COSINE_SCALE, name="sharpen")(embedding)
-    )
+    shape = (parameters.image_height, parameters.image_width, 3)
+    pixels = keras.Input(shape, dtype="uint8", name="pixels")
+    factor, offset = scale_of(parameters.backbone)
+    x = layers.Rescaling(factor, offset=offset, name="scale")(pixels)
+    x = apply_backbone(parameters.backbone, parameters.backbone_weights, x)
+    # Not pooled: products stand in the middle of their pictures, so where something is tells
+    # what it is. A convolution as large as the grid is a dense layer on all of it, and unlike
+    # one after `Flatten` its export takes batches of any size.
+    x = layers.Conv2D(_HIDDEN, x.shape[1:3], use_bias=False, name="hidden")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="hidden_norm")(x)
+    x = layers.ReLU(name="hidden_relu")(x)
+    x = layers.GlobalAveragePooling2D(name="vector")(x)
+    # Norms and angles are taken in float32, also where the convolutions run in float16.
+    exact = keras.DTypePolicy("float32")
+    blocks, logits = [], []
+    for head, dimension in zip(heads, _dimensions(parameters, heads), strict=True):
+        block = layers.Dense(dimension, dtype=exact, name=f"project_{head.name}")(x)
+        block = layers.UnitNormalization(dtype=exact, name=f"unit_{head.name}")(block)
+        sharp = layers.Rescaling(_COSINE_SCALE, dtype=exact, name=f"sharpen_{head.name}")(block)
+        logits.append(layers.Dense(len(head.classes), dtype=exact, name=head.name)(sharp))
+        weight = head.share**0.5
+        blocks.append(layers.Rescaling(weight, dtype=exact, name=f"share_{head.name}")(block))
+    whole = layers.Concatenate(name="blocks", dtype=exact)(blocks) if len(blocks) > 1 else blocks[0]
+    embedding = layers.UnitNormalization(dtype=exact, name="embedding")(whole)
     return Network(
         classifier=keras.Model(pixels, logits, name="classifier"),
         embedder=keras.Model(pixels, embedding, name="embedder"),
+        whole=keras.Model(pixels, [*logits, embedding], name="whole"),
     )
+
+
+def _dimensions(parameters: TrainingParameters, heads: Sequence[Head]) -> list[int]:
+    """The lengths of the heads' blocks: half for the article type, the rest shared equally."""
+    dimension, others = parameters.embedding_dim, len(heads) - 1
+    if others == 0:
+        return [dimension]
+    each = max(1, dimension // (2 * others))
+    return [dimension - each * others] + [each] * others

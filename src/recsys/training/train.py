@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,52 +16,34 @@ import numpy.typing as npt
 
 from recsys.artifacts.digests import canonical_json
 from recsys.errors import BadInput
+from recsys.training.heads import Head, choose_heads
+from recsys.training.parameters import TrainingParameters
+from recsys.training.runtime import prepare_tensorflow, use_mixed_precision
+from recsys.training.stored import CLASSIFIER_FILE, LABELS_FILE
 
 if TYPE_CHECKING:
     from recsys.training.network import Network
 
 EMBEDDER_FILE = "embedder.tflite"
-CLASSIFIER_FILE = "classifier.keras"
-LABELS_FILE = "labels.json"
 HISTORY_FILE = "history.json"
 
 _PARITY_IMAGES = 128
-# Keras' names and ours, in the order in which they are reported.
-_METRICS = {
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "val_loss": "validation_loss",
-    "val_accuracy": "validation_accuracy",
-}
 
 OnEpoch = Callable[[int, dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class TrainingParameters:
-    """What training depends on beside the data. ``learning_rate`` 0 leaves it untrained."""
-
-    embedding_dim: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-    image_width: int
-    image_height: int
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
     """What training wrote into ``folder``, and its figures.
 
-    ``history`` has one mapping an epoch (loss, accuracy, validation_loss,
-    validation_accuracy); the files hold the weights of ``best_epoch`` (counted from 1).
-    ``parity_max_difference`` is the largest difference of an embedding's component
-    between Keras and the exported file.
+    ``classes`` are by head, the article type first. ``history`` has one mapping an epoch (loss,
+    accuracy, validation_loss, validation_accuracy, and the accuracies of the other heads); the
+    files hold the weights of ``best_epoch`` (counted from 1). ``parity_max_difference`` is the
+    largest difference of an embedding's component between Keras and the exported file.
     """
 
     folder: Path
-    classes: tuple[str, ...]
+    classes: Mapping[str, tuple[str, ...]]
     history: tuple[dict[str, float], ...]
     best_epoch: int
     validation_accuracy: float
@@ -72,22 +54,22 @@ class TrainedNetwork:
 
 
 @dataclass(frozen=True)
-class _Sides:
-    """Classes, the class of each row (-1: not a class) and the rows of two sides."""
+class _Lessons:
+    """What is learned, and on which rows."""
 
-    classes: tuple[str, ...]
-    codes: npt.NDArray[np.int64]
+    heads: tuple[Head, ...]
     train: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
 
 
 def train(
     pixels: npt.NDArray[np.uint8],
-    labels: Sequence[str],
+    labels: Mapping[str, Sequence[str]],
     sides: Sequence[str],
     parameters: TrainingParameters,
     out: Path,
     on_epoch: OnEpoch | None = None,
+    start: Path | None = None,
 ) -> TrainedNetwork:
     """Train on the train side, keep the epoch that is best on the validation side, export.
 
@@ -98,39 +80,46 @@ def train(
     ----------
     pixels
         uint8 [n, height, width, 3]; a memory map is read batch by batch.
-    labels, sides
-        [n] class names, and train, validation or test. Classes are the labels of the train
-        side; validation images of other labels are left out.
+    labels
+        By attribute, the values of all n products; the article type among them. Those named in
+        ``parameters.likeness`` are learned. Classes are the values of the train side;
+        validation images of other article types are left out.
+    sides
+        [n] train, validation or test.
     out
         Folder to make (it may be there, empty): ``embedder.tflite``, ``classifier.keras``,
         ``labels.json``, ``history.json``. It appears complete or not at all.
     on_epoch
         Called with the epoch (from 1) and its metrics.
+    start
+        A folder written by an earlier training, to go on from its weights.
 
     Raises
     ------
     BadInput
         Lengths, shape or dtype do not fit; fewer than two classes to train; nothing to
         validate on; ``out`` holds files.
+    ArtifactInvalid
+        The model at ``start`` cannot be read, or is of another make.
     """
     wall, cpu = time.perf_counter(), time.process_time()
     _check(pixels, labels, sides, parameters, out)
-    chosen = _choose(labels, sides)
-    network, history = _fit(pixels, chosen, parameters, on_epoch)
+    lessons = _choose(labels, sides, parameters)
+    network, history = _fit(pixels, lessons, parameters, on_epoch, start)
     accuracies = [epoch["validation_accuracy"] for epoch in history]
     best = int(np.argmax(accuracies))
     figures: dict[str, Any] = {
         "best_epoch": best + 1,
         "validation_accuracy": accuracies[best],
-        "parameters_count": int(network.classifier.count_params()),
+        "parameters_count": int(network.whole.count_params()),
     }
     sample = np.linspace(0, len(pixels) - 1, min(_PARITY_IMAGES, len(pixels))).astype(np.int64)
     figures["parity_max_difference"] = _write(
-        network, chosen.classes, {"epochs": history, **figures}, np.asarray(pixels[sample]), out
+        network, lessons.heads, {"epochs": history, **figures}, np.asarray(pixels[sample]), out
     )
     return TrainedNetwork(
         folder=out,
-        classes=chosen.classes,
+        classes={head.name: head.classes for head in lessons.heads},
         history=tuple(history),
         wall_seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
@@ -140,110 +129,134 @@ def train(
 
 def _check(
     pixels: npt.NDArray[np.uint8],
-    labels: Sequence[str],
+    labels: Mapping[str, Sequence[str]],
     sides: Sequence[str],
     parameters: TrainingParameters,
     out: Path,
 ) -> None:
-    expected = (len(labels), parameters.image_height, parameters.image_width, 3)
+    expected = (len(sides), parameters.image_height, parameters.image_width, 3)
     if pixels.shape != expected or pixels.dtype != np.uint8:
         raise BadInput(
             f"training images: found {pixels.dtype} {list(pixels.shape)},"
             f" expected uint8 {list(expected)} (products, height, width, 3)"
         )
-    if len(sides) != len(labels):
-        raise BadInput(f"training: {len(sides)} sides for {len(labels)} labels")
+    for name, values in labels.items():
+        if len(values) != len(sides):
+            raise BadInput(f"training: {len(sides)} sides for {len(values)} labels of {name}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"training: {out} is not an empty folder; give another or remove it")
 
 
-def _choose(labels: Sequence[str], sides: Sequence[str]) -> _Sides:
+def _choose(
+    labels: Mapping[str, Sequence[str]], sides: Sequence[str], parameters: TrainingParameters
+) -> _Lessons:
     on = np.asarray(sides, dtype=str)
-    names = np.asarray(labels, dtype=str)
-    classes = np.unique(names[on == "train"])
-    if len(classes) < 2:
-        raise BadInput(
-            f"training: the train side has {len(classes)} labels; a classifier needs two or more"
-        )
-    codes = np.searchsorted(classes, names).clip(max=len(classes) - 1).astype(np.int64)
-    codes[classes[codes] != names] = -1
-    validation = np.flatnonzero((on == "validation") & (codes >= 0))
+    train_rows = np.flatnonzero(on == "train")
+    heads = choose_heads(labels, train_rows, parameters.likeness)
+    validation = np.flatnonzero((on == "validation") & heads[0].known)
     if len(validation) == 0:
         raise BadInput("training: no validation image has a label of the train side")
-    return _Sides(tuple(map(str, classes)), codes, np.flatnonzero(on == "train"), validation)
+    return _Lessons(heads, train_rows, validation)
 
 
 def _fit(
     pixels: npt.NDArray[np.uint8],
-    chosen: _Sides,
+    lessons: _Lessons,
     parameters: TrainingParameters,
     on_epoch: OnEpoch | None,
+    start: Path | None,
 ) -> tuple[Network, list[dict[str, float]]]:
-    """Train; the network comes back with its best epoch's weights."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when TensorFlow loads
+    """Train; the network comes back in float32 with its best epoch's weights."""
+    prepare_tensorflow()
     import keras
     import tensorflow as tf
 
-    from recsys.training.batches import batches
+    from recsys.training.batches import Augmentation, batches
     from recsys.training.memory import keep_freed_memory
     from recsys.training.network import build_network
+    from recsys.training.schedule import callbacks_of, optimizer_of
+    from recsys.training.warm_start import take_weights
 
     keep_freed_memory()
     keras.utils.set_random_seed(parameters.seed)
     tf.config.experimental.enable_op_determinism()
-    network = build_network(
-        width=parameters.image_width,
-        height=parameters.image_height,
-        dimension=parameters.embedding_dim,
-        classes=len(chosen.classes),
-        seed=parameters.seed,
-    )
-    steps = -(-len(chosen.train) // parameters.batch_size) * parameters.epochs
+    mixed = use_mixed_precision(parameters.mixed_precision)
+    with _policy("mixed_float16" if mixed else "float32"):
+        network = build_network(parameters, lessons.heads)
+    if start is not None:
+        take_weights(network.classifier, lessons.heads, start)
+    steps = -(-len(lessons.train) // parameters.batch_size) * parameters.epochs
     network.classifier.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(parameters.learning_rate, steps),
-            name="adam",  # the second in a process would be another
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        optimizer_of(parameters, steps),
+        [
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True, name=head.name)
+            for head in lessons.heads
+        ],
+        weighted_metrics=[
+            [keras.metrics.SparseCategoricalAccuracy(name="accuracy")] for _ in lessons.heads
+        ],
         jit_compile=False,  # XLA gained nothing on a CPU and costs its compilation
     )
     history: list[dict[str, float]] = []
 
     def record(epoch: int, logs: Mapping[str, float]) -> None:
-        history.append({ours: float(logs[theirs]) for theirs, ours in _METRICS.items()})
+        history.append(_metrics(logs, lessons.heads))
         if on_epoch is not None:
             on_epoch(epoch + 1, history[-1])
 
     network.classifier.fit(
         batches(
             pixels,
-            chosen.codes,
-            chosen.train,
+            lessons.heads,
+            lessons.train,
             parameters.batch_size,
-            shuffle_seed=parameters.seed,
+            augmented=Augmentation(parameters.seed, parameters.shift, parameters.class_balance),
         ),
-        validation_data=batches(pixels, chosen.codes, chosen.validation, parameters.batch_size),
+        validation_data=batches(pixels, lessons.heads, lessons.validation, parameters.batch_size),
         epochs=parameters.epochs,
-        shuffle=False,  # `batches` shuffles
+        shuffle=False,  # the batches are
         verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=record),
-            # Never stops early; its use is to put the best epoch's weights back.
-            keras.callbacks.EarlyStopping(
-                "val_accuracy",
-                mode="max",
-                patience=parameters.epochs + 1,
-                restore_best_weights=True,
-            ),
-        ],
+        callbacks=callbacks_of(parameters, f"val_{_accuracy_of(lessons.heads)}", record),
     )
+    if mixed:
+        trained = network.classifier.get_weights()
+        network = build_network(parameters, lessons.heads)
+        network.classifier.set_weights(trained)
     return network, history
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Layers built within compute in this precision; their weights stay float32."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _accuracy_of(heads: Sequence[Head], position: int = 0) -> str:
+    """What Keras calls a head's accuracy: only one of several outputs is named."""
+    return f"{heads[position].name}_accuracy" if len(heads) > 1 else "accuracy"
+
+
+def _metrics(logs: Mapping[str, float], heads: Sequence[Head]) -> dict[str, float]:
+    """Loss and accuracies under our names, in the order in which they are reported."""
+    metrics = {}
+    for theirs, ours in (("", ""), ("val_", "validation_")):
+        metrics[f"{ours}loss"] = float(logs[f"{theirs}loss"])
+        for position, head in enumerate(heads):
+            name = f"{ours}accuracy" if position == 0 else f"{ours}accuracy_{head.name}"
+            metrics[name] = float(logs[f"{theirs}{_accuracy_of(heads, position)}"])
+    return metrics
 
 
 def _write(
     network: Network,
-    classes: Sequence[str],
+    heads: Sequence[Head],
     history: dict[str, Any],
     sample: npt.NDArray[np.uint8],
     out: Path,
@@ -256,8 +269,9 @@ def _write(
     try:
         export_embedder(network.embedder, partial / EMBEDDER_FILE)
         difference = parity(network.embedder, partial / EMBEDDER_FILE, sample)
-        save_classifier(network.classifier, partial / CLASSIFIER_FILE)
-        (partial / LABELS_FILE).write_bytes(canonical_json(list(classes)))
+        save_classifier(network.whole, partial / CLASSIFIER_FILE)
+        named = [{"name": head.name, "classes": list(head.classes)} for head in heads]
+        (partial / LABELS_FILE).write_bytes(canonical_json(named))
         (partial / HISTORY_FILE).write_bytes(
             canonical_json({**history, "parity_max_difference": difference})
         )

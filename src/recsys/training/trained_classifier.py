@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import ArtifactInvalid
-from recsys.training.train import CLASSIFIER_FILE, LABELS_FILE
+from recsys.training.stored import read_classifier
 
 EMBEDDING_LAYER: Final = "embedding"
 _BATCH_SIZE: Final = 256
@@ -23,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """``classifier.keras`` of a folder written by `train`, and the labels that it knows.
+    """``classifier.keras`` of a folder written by `train`, and the article types that it knows.
 
     All its methods take uint8 [n, height, width, 3].
     """
@@ -40,18 +38,10 @@ class TrainedClassifier:
         ArtifactInvalid
             They cannot be read, or the classifier has no embedding.
         """
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when TensorFlow loads
-        import keras
-
-        try:
-            classes = tuple(str(name) for name in json.loads((folder / LABELS_FILE).read_bytes()))
-            classifier = keras.saving.load_model(
-                folder / CLASSIFIER_FILE, compile=False, safe_mode=True
-            )
-            classifier.get_layer(EMBEDDING_LAYER)
-        except (OSError, ValueError) as error:
-            raise ArtifactInvalid(f"classifier in {folder}: not readable ({error})") from error
-        return cls(classes, classifier)
+        heads, classifier = read_classifier(folder)
+        if EMBEDDING_LAYER not in {layer.name for layer in classifier.layers}:
+            raise ArtifactInvalid(f"classifier in {folder}: it has no layer {EMBEDDING_LAYER}")
+        return cls(next(iter(heads.values())), classifier)
 
     def embed(self, pixels: Pixels) -> npt.NDArray[np.float32]:
         """[n, dimension] float32, unit norm, by Keras."""

@@ -14,10 +14,10 @@ from recsys.artifacts.catalog import (
     ID_COLUMN,
     LABEL_COLUMN,
     NAME_COLUMN,
+    UNKNOWN,
 )
 from recsys.validation.rows import ParsedRows, usable_id
 
-UNKNOWN: Final = "NA"
 # A smaller picture shows nothing that could be learned.
 MIN_SIDE_PIXELS: Final = 16
 # Standard deviation of the luma (0 to 255) below which all pixels look alike.

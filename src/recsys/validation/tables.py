@@ -7,9 +7,9 @@ from typing import Final
 
 import pandas as pd
 
-from recsys.artifacts.catalog import DELIVERY_COLUMNS, ID_COLUMN, LABEL_COLUMN
+from recsys.artifacts.catalog import DELIVERY_COLUMNS, ID_COLUMN, LABEL_COLUMN, UNKNOWN
 from recsys.validation.rows import ParsedRows
-from recsys.validation.sorting import UNKNOWN, SortedCatalog
+from recsys.validation.sorting import SortedCatalog
 
 # A type of fewer products may come and go, and a share of them says little.
 MIN_TYPE_PRODUCTS: Final = 20

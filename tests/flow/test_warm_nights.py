@@ -1,0 +1,127 @@
+"""Nights after small changes: the champion is kept or fine-tuned, and the record says why."""
+
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flow.nights import NIGHT, Platform, free_ports, run_night
+from recsys import names, services
+from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN, ValidatedCatalog
+from recsys.artifacts.model import ApprovedModel, TrainedModel, TrainingPlan
+from recsys.artifacts.release import read_manifest
+from recsys.settings import PROJECT_ROOT, load_settings
+from recsys.stages.frames import PRODUCTS, read_frame
+from recsys.stages.night import Night
+from recsys.stages.pixels import picture_place
+from recsys.stages.reproduce_release import reproduce_release
+
+NEW_ID = "90001"
+
+
+def lenient(folder: Path) -> Path:
+    """The suites, with those of a model only telling: how good it is, is not asked here."""
+    suites = Path(shutil.copytree(PROJECT_ROOT / "expectations", folder / "expectations"))
+    for path in [*suites.glob("model*.json"), suites / f"{names.SUITE_LABELS}.json"]:
+        suite = json.loads(path.read_bytes())
+        for expectation in suite["expectations"]:
+            expectation["severity"] = "warning"
+        path.write_text(json.dumps(suite))
+    return suites
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A shop of its own whose first night is over, and its live service."""
+    settings = load_settings(
+        state_dir=tmp_path_factory.mktemp("warm"),
+        expectations_dir=lenient(tmp_path_factory.mktemp("suites")),
+        drawn_products=240,
+        image_width=32,
+        image_height=40,
+        embedding_dim=32,
+        epochs=6,
+        batch_size=16,
+        recall_queries=100,
+        seldon_port=free_ports(1)[0],
+    )
+    try:
+        services.start_one(settings, "seldon")
+        run_night(settings)
+        yield Platform(settings, {})
+    finally:
+        services.stop_all(settings)
+
+
+@pytest.fixture(scope="module")
+def delta(shop: Platform, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One product more: the mirror image of one that there is."""
+    night = Night(shop.settings, NIGHT)
+    validated = night.newest("validate_catalog", ValidatedCatalog)
+    assert validated is not None
+    product = read_frame(night, validated.ref, PRODUCTS).iloc[0]
+    folder = tmp_path_factory.mktemp("delta")
+    (folder / "images").mkdir()
+    picture = night.read(*picture_place(validated, product["image"], product["kept"]))
+    mirrored = Image.open(io.BytesIO(picture)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    mirrored.save(folder / "images" / f"{NEW_ID}.jpg", quality=95)
+    row = [NEW_ID, *(str(product[name]) for name in ATTRIBUTES), str(product[NAME_COLUMN])]
+    header = ",".join(["id", *ATTRIBUTES, NAME_COLUMN])
+    (folder / "styles.csv").write_text(f"{header}\n{','.join(row)}\n")
+    (folder / "removed.csv").write_text("id\n")
+    return folder
+
+
+def twin_of(night: Night, validated: str) -> str:
+    """The product that the new one is the mirror image of."""
+    return str(read_frame(night, validated, PRODUCTS)["id"].iloc[0])
+
+
+def test_a_new_product_is_found_although_nothing_was_trained(shop: Platform, delta: Path) -> None:
+    settings = shop.with_settings(catalog=str(delta), skip_below_change=0.05)
+    night = Night(settings, NIGHT)
+    before = night.newest("approve_model", ApprovedModel)
+    assert before is not None
+    receipts = run_night(settings)
+    plan = night.open(receipts["plan_training"].ref, TrainingPlan).artifact
+    assert plan.mode == "skip"
+    champion = night.open(receipts["approve_model"].ref, ApprovedModel).artifact
+    assert champion.model_digest == before.artifact.model_digest
+    assert champion.registry_version == before.artifact.registry_version
+    assert night.open(champion.model, TrainedModel).artifact.validated == plan.validated
+    assert len(shop.answer(NEW_ID)["results"]) == 5
+    like_it = shop.answer(twin_of(night, plan.validated), 50)["results"]
+    assert NEW_ID in [item["product_id"] for item in like_it]
+    registered = night.registry.champion()
+    assert registered is not None
+    assert registered.reasons.startswith(f"skip: {plan.reasons[0]}")
+
+
+def test_a_champion_is_fine_tuned_and_the_night_can_be_replayed(
+    shop: Platform, delta: Path
+) -> None:
+    settings = shop.with_settings(catalog=str(delta), retrain="fine_tune", fine_tune_epochs=1)
+    night = Night(settings, NIGHT)
+    receipts = run_night(settings, until="assemble_release")
+    plan = night.open(receipts["plan_training"].ref, TrainingPlan).artifact
+    assert plan.mode == "fine_tune"
+    model = night.open(receipts["train_model"].ref, TrainedModel).artifact
+    parent = night.open(plan.champion, TrainedModel).artifact
+    assert model.model_digest != parent.model_digest
+    run = night.registry.read_run(model.run_id)
+    assert run.parameters["epochs"] == "1"
+    assert run.tags["mode"] == "fine_tune"
+    assert run.tags["parent_model"] == plan.champion
+    assert run.tags["plan_reasons"] == "the setting retrain says fine_tune"
+    (made,) = [
+        read_manifest(path).id
+        for path in settings.releases_dir.glob("r-*")
+        if read_manifest(path).model_digest == model.model_digest
+    ]
+    again = reproduce_release(night, made)
+    assert [row.artefact for row in again.rows if not row.identical] == []
+    assert again.identical
