@@ -154,7 +154,7 @@ def feign(night: Night, plan: Opened[TrainingPlan]) -> Receipt:
         night,
         "train_model",
         [made.validated, made.split],
-        {**vars(parameters_of(night)), "mode": made.mode, "start": made.champion},
+        {**vars(parameters_of(night.settings)), "mode": made.mode, "start": made.champion},
         rooms=("training", "images"),
         witnesses=[plan.ref],
     )

@@ -146,7 +146,7 @@ def _other_recipe(night: Night, champion: _Reigning) -> str:
     commit = night.store.inspect(champion.last_full)
     record = commit_record(commit.message)
     then: dict[str, Any] = record.get("parameters", {})
-    now = json.loads(canonical_json(vars(parameters_of(night))))
+    now = json.loads(canonical_json(vars(parameters_of(night.settings))))
     said = [
         f"{name} is {now.get(name)}, the champion's {then.get(name)}"
         for name in sorted(now.keys() | (then.keys() - set(_OF_THE_PLAN)))

@@ -14,8 +14,9 @@ from recsys.artifacts.catalog import CatalogSplit, ValidatedCatalog
 from recsys.artifacts.digests import sha256_file
 from recsys.artifacts.model import TrainedModel, TrainingPlan
 from recsys.artifacts.receipt import Receipt
-from recsys.errors import ContentRemoved
+from recsys.errors import BadInput, ContentRemoved
 from recsys.registry import OpenRun
+from recsys.settings import Settings
 from recsys.stages import frames
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
@@ -100,7 +101,7 @@ def _keep(night: Night, plan: TrainingPlan, task: Task) -> Receipt:
 
 
 def _as_planned(night: Night, plan: TrainingPlan) -> training.TrainingParameters:
-    parameters, settings = parameters_of(night), night.settings
+    parameters, settings = parameters_of(night.settings), night.settings
     if plan.mode != "fine_tune":
         return parameters
     return replace(
@@ -110,9 +111,17 @@ def _as_planned(night: Night, plan: TrainingPlan) -> training.TrainingParameters
     )
 
 
-def parameters_of(night: Night) -> training.TrainingParameters:
-    """What the settings say of training in full."""
-    settings = night.settings
+def parameters_of(settings: Settings) -> training.TrainingParameters:
+    """What the settings say of training in full.
+
+    Raises
+    ------
+    BadInput
+        There is no file of weights where they say.
+    """
+    weights = settings.backbone_weights
+    if weights is not None and not weights.is_file():
+        raise BadInput(f"backbone_weights: {weights} is not a file; name one, or leave it empty")
     return training.TrainingParameters(
         embedding_dim=settings.embedding_dim,
         epochs=settings.epochs,
@@ -123,7 +132,8 @@ def parameters_of(night: Night) -> training.TrainingParameters:
         image_height=settings.image_height,
         likeness=settings.likeness_shares,
         backbone=settings.backbone,
-        backbone_weights=str(settings.backbone_weights or ""),
+        backbone_weights="" if weights is None else str(weights),
+        backbone_digest="" if weights is None else sha256_file(weights),
         warmup=settings.warmup,
         weight_decay=settings.weight_decay,
         shift=settings.shift,

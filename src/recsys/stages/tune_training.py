@@ -131,7 +131,7 @@ def _ground(night: Night, epochs: int | None) -> _Ground:
     if split is None:
         raise BadInput("no catalog was split yet: run a night first (`recsys nightly`)")
     validated = night.open(split.artifact.validated, ValidatedCatalog)
-    parameters = parameters_of(night)
+    parameters = parameters_of(night.settings)
     if epochs is not None:
         parameters = replace(parameters, epochs=epochs)
     return _Ground(split, validated, parameters)

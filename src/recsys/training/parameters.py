@@ -15,7 +15,8 @@ class TrainingParameters:
     ``learning_rate`` is the peak, reached after ``warmup`` (a share of all steps) and lowered
     to nothing by a cosine; 0 leaves the network untrained. ``likeness`` are the attributes
     that are learned, each with its share of the similarity. ``backbone`` is a name of
-    `recsys.training.backbones`; ``backbone_weights`` a file of its weights, or empty.
+    `recsys.training.backbones`; ``backbone_weights`` a file of its weights, or empty, and
+    ``backbone_digest`` that file's SHA-256.
     ``shift`` is how far pictures are moved at most in training, in pixels; ``class_balance``
     0 draws pictures as they come, 1 every article type equally often. ``patience`` is after
     how many epochs without a gain training stops; 0: never.
@@ -31,6 +32,7 @@ class TrainingParameters:
     likeness: Mapping[str, float] = field(default_factory=lambda: {LABEL_COLUMN: 1.0})
     backbone: str = "patches"
     backbone_weights: str = ""
+    backbone_digest: str = ""
     warmup: float = 0.1
     weight_decay: float = 0.0
     shift: int = 0
