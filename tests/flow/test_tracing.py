@@ -22,6 +22,8 @@ UPSTREAM = {
     "champions",
     "models",
     "evaluations",
+    "probe_reports",
+    "plans",
     "label_reports",
     "splits",
     "validated",

@@ -114,7 +114,7 @@ ROLLBACK = {"precision_at_10_gain": 0.01, "rolled_back_from": False}
         ("model_probes", MODEL_PROBES, {"kept_larger": 0.5}),
         ("model_probes", MODEL_PROBES, {"kept_shift": 0.1}),
         ("model_probes", MODEL_PROBES, {"changed_another_product": 0.3}),
-        ("model_probes", MODEL_PROBES, {"changed_blank": 0.3}),
+        ("model_probes", MODEL_PROBES, {"changed_blank": 0.6}),
         ("model_probes", MODEL_PROBES, {"jpeg_50_overlap_at_10": 0.3}),
         ("model_probes", MODEL_PROBES, {"blur_1_overlap_at_10": 0.2}),
         ("model_probes", MODEL_PROBES, {"rotation_5_overlap_at_10": 0.2}),

@@ -10,10 +10,12 @@ from recsys import names
 from recsys.artifacts.model import TrainedModel, TrainingPlan
 from recsys.artifacts.receipt import Receipt
 from recsys.errors import BadInput
+from recsys.settings import load_settings
 from recsys.stages import run_stage
 from recsys.stages.night import Night, Opened
 from recsys.stages.record import commit_record
 from recsys.stages.task import Task
+from recsys.stages.train_model import parameters_of
 from stages.test_tune_training import shop
 
 
@@ -78,3 +80,18 @@ def test_a_training_that_fails_is_a_failed_run(tmp_path: Path) -> None:
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FAILED"
     assert "a classifier needs two" in run.data.tags["failure"]
+
+
+def test_weights_that_are_not_there_are_said_before_anything_is_trained(tmp_path: Path) -> None:
+    settings = load_settings(backbone="file", backbone_weights=tmp_path / "nowhere.keras")
+    with pytest.raises(BadInput, match="is not a file; name one, or leave it empty"):
+        parameters_of(settings)
+
+
+def test_other_weights_under_the_same_name_are_another_training(tmp_path: Path) -> None:
+    weights = tmp_path / "own.keras"
+    settings = load_settings(backbone="file", backbone_weights=weights)
+    weights.write_bytes(b"one")
+    before = parameters_of(settings)
+    weights.write_bytes(b"other")
+    assert parameters_of(settings) != before
