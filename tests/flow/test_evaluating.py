@@ -51,11 +51,12 @@ def test_a_model_has_several_names(night: Night, champion: Opened[ApprovedModel]
 
 
 def test_measured_again_on_the_same_catalog_the_figures_are_the_same(
-    night: Night, champion: Opened[ApprovedModel]
+    night: Night,
 ) -> None:
+    # The newest model, not the champion: an earlier night may have ended before it had one.
     commits = len(night.commits("evaluations"))
-    stored = find_evaluation(night, "champion")
-    again = find_evaluation(night, "champion", again=True)
+    stored = find_evaluation(night, "")
+    again = find_evaluation(night, "", again=True)
     assert again.stored == ""
     assert len(night.commits("evaluations")) == commits
     # A champion is compared with none; the report that made it champion may have been.
