@@ -22,7 +22,7 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -135,26 +135,23 @@ def retrain(
 ) -> npt.NDArray[np.float32]:
     """Vectors of a model trained on these labels, by the night's split and settings."""
     from recsys.embedding import embed_all
-    from recsys.settings import Settings
-    from recsys.training import TrainingParameters, train
+    from recsys.stages.train_model import parameters_of
+    from recsys.training import train
 
     ledger = _frame(store, names.SPLITS, "/split.parquet")
     side_of = dict(zip(ledger["pixels_sha256"], ledger["side"], strict=True))
     pixels = np.load(_only(state / "scratch", "pixels-*.npy"), mmap_mode="r")
-    defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    parameters = TrainingParameters(
-        embedding_dim=defaults["embedding_dim"],
+    parameters = replace(
+        parameters_of(load_settings()),
         epochs=epochs,
-        batch_size=defaults["batch_size"],
-        learning_rate=defaults["learning_rate"],
-        seed=defaults["seed"],
         image_width=pixels.shape[2],
         image_height=pixels.shape[1],
     )
+    heads = {name: products[name].tolist() for name in parameters.likeness}
     with tempfile.TemporaryDirectory() as folder:
         trained = train(
             pixels,
-            labels,
+            {**heads, LABEL_COLUMN: labels},
             [side_of[digest] for digest in products["sha256_pixels"]],
             parameters,
             Path(folder) / "model",

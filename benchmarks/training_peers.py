@@ -11,8 +11,9 @@ the whole catalog, exactly; for ours a fiftieth of the rest is the validation si
 
 Every training is a process of its own. Its CPU seconds are those of the training loop: of the
 starting point without its evaluation, of ours with the validation of every epoch. Both keep
-freed memory (`recsys.training.memory`), which helps the starting point more. Each of ours is
-a schedule of its own: its epochs count, not where a longer one was at that time.
+freed memory (`recsys.training.memory`); oneDNN is on for ours, whose training sets it, and as
+TensorFlow has it for the starting point. Each of ours is a schedule of its own: its epochs
+count, not where a longer one was at that time.
 
 Prints JSON lines; at the end what of the starting point's seconds ours takes to reach its
 figures, and how far ours is ahead with as many seconds.

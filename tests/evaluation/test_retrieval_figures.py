@@ -159,7 +159,7 @@ def test_the_blocks_in_which_queries_are_asked_change_nothing(
 ) -> None:
     vectors, codes = units(300), relevances(drawn_products(300))
     whole = evaluate_retrieval(vectors, codes, np.arange(90), groups=each_alone(300))
-    monkeypatch.setattr("recsys.evaluation.retrieval._BLOCK_SCORES", 300 * 7)
+    monkeypatch.setattr("recsys.evaluation.nearest._BLOCK_SCORES", 300 * 7)
     parts = evaluate_retrieval(vectors, codes, np.arange(90), groups=each_alone(300))
     assert (parts.neighbours == whole.neighbours).all()
     assert parts.figures == whole.figures

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from flow.nights import DAGS, Platform, command_environment, free_ports, run_dags
-from recsys import services
+from flow.nights import DAGS, Platform, command_environment, free_ports, run_dags, served
 from recsys.artifacts.products import ProductTable
 from recsys.settings import load_settings
 
@@ -30,11 +29,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         mlflow_port=ports[1],
         seldon_port=ports[2],
     )
-    try:
-        services.start_one(settings, "seldon")
+    with served(settings):
         yield Platform(settings, run_dags(settings, *DAGS))
-    finally:
-        services.stop_all(settings)
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,13 @@ from recsys.settings import PROJECT_ROOT, Settings, load_settings
 from recsys.stages import NIGHT_STAGES, run_stage
 
 NIGHT = "2026-01-01"
+# The suites that tell how good a model and its labels are.
+JUDGING = (
+    names.SUITE_MODEL,
+    names.SUITE_MODEL_SLICES,
+    names.SUITE_MODEL_PROBES,
+    names.SUITE_LABELS,
+)
 DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH)
 
 
@@ -61,6 +71,28 @@ class Platform:
 
     def post(self, message: object) -> httpx.Response:
         return httpx.post(self.settings.predictions_url, json=message, timeout=30)
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[None]:
+    """A real Seldon process while the block lasts, and whatever else was started in it."""
+    try:
+        services.start_one(settings, "seldon")
+        yield
+    finally:
+        services.stop_all(settings)
+
+
+def only_telling(folder: Path, *suites: str) -> Path:
+    """A folder of the suites, in which these tell and refuse nothing."""
+    copied = Path(shutil.copytree(PROJECT_ROOT / "expectations", folder / "expectations"))
+    for name in suites:
+        path = copied / f"{name}.json"
+        suite = json.loads(path.read_bytes())
+        for expectation in suite["expectations"]:
+            expectation["severity"] = "warning"
+        path.write_text(json.dumps(suite))
+    return copied
 
 
 def run_night(settings: Settings, until: str = NIGHT_STAGES[-1]) -> dict[str, Any]:

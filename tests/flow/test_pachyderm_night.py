@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from flow.nights import NIGHT, Platform, command_environment, free_ports, run_night
+from flow.nights import NIGHT, Platform, command_environment, free_ports, run_night, served
 from pachd.double import Pachd
-from recsys import services
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import verify_release
 from recsys.provenance import open_store
@@ -43,12 +42,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             pachd_token=TOKEN,
             pachd_project="shop",
         )
-        try:
-            services.start_one(settings, "seldon")
+        with served(settings):
             run_night(settings)
             yield Platform(settings, {})
-        finally:
-            services.stop_all(settings)
 
 
 def test_a_night_on_pachyderm_is_served_remembered_and_traced(shop: Platform) -> None:

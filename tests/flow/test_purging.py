@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from flow.nights import NIGHT, Platform, free_ports, run_night
-from recsys import names, services
+from flow.nights import NIGHT, Platform, free_ports, run_night, served
+from recsys import names
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import verify_release
@@ -50,12 +50,9 @@ def shop(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "seldon_port": free_ports(1)[0],
         }
     )
-    try:
-        services.start_one(settings, "seldon")
+    with served(settings):
         run_night(settings.model_copy(update={"index_factory": "HNSW16"}))
         yield replace(platform, settings=settings)
-    finally:
-        services.stop_all(settings)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from flow.nights import Platform, run_night
+from flow.nights import JUDGING, Platform, only_telling, run_night
 from recsys import names
 from recsys.errors import BadInput, GateRefused, ReleaseUnknown
 from recsys.release import history, standing_rollback
-from recsys.settings import Settings
 from recsys.stages.night import Night
 from recsys.stages.roll_back import lift_rollback, roll_back
 
@@ -92,22 +90,10 @@ def test_a_lifted_rollback_lets_the_next_night_deploy(
     assert recsys("rollback", "--lift", "--why", "again").returncode == 2
 
 
-def lenient(settings: Settings, folder: Path) -> Path:
-    """The suites, with those on the model and its labels only telling."""
-    suites = Path(shutil.copytree(settings.expectations_dir, folder / "expectations"))
-    judging = (names.SUITE_MODEL, names.SUITE_MODEL_SLICES, names.SUITE_MODEL_PROBES)
-    for name in (*judging, names.SUITE_LABELS):
-        suite = json.loads((suites / f"{name}.json").read_bytes())
-        for expectation in suite["expectations"]:
-            expectation["severity"] = "warning"
-        (suites / f"{name}.json").write_text(json.dumps(suite))
-    return suites
-
-
 def test_a_night_whose_model_is_better_ends_the_rollback(
     platform: Platform, first: str, tmp_path: Path
 ) -> None:
-    suites = lenient(platform.settings, tmp_path)
+    suites = only_telling(tmp_path, *JUDGING)
     run_night(platform.with_settings(expectations_dir=suites, epochs=1, learning_rate=0))
     weak = str(platform.live)
     run_night(platform.settings)

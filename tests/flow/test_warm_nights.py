@@ -1,20 +1,17 @@
 """Nights after small changes: the champion is kept or fine-tuned, and the record says why."""
 
 import io
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from flow.nights import NIGHT, Platform, free_ports, run_night
-from recsys import names, services
+from flow.nights import JUDGING, NIGHT, Platform, free_ports, only_telling, run_night, served
 from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN, ValidatedCatalog
 from recsys.artifacts.model import ApprovedModel, TrainedModel, TrainingPlan
 from recsys.artifacts.release import read_manifest
-from recsys.settings import PROJECT_ROOT, load_settings
+from recsys.settings import load_settings
 from recsys.stages.frames import PRODUCTS, read_frame
 from recsys.stages.night import Night
 from recsys.stages.pixels import picture_place
@@ -23,23 +20,12 @@ from recsys.stages.reproduce_release import reproduce_release
 NEW_ID = "90001"
 
 
-def lenient(folder: Path) -> Path:
-    """The suites, with those of a model only telling: how good it is, is not asked here."""
-    suites = Path(shutil.copytree(PROJECT_ROOT / "expectations", folder / "expectations"))
-    for path in [*suites.glob("model*.json"), suites / f"{names.SUITE_LABELS}.json"]:
-        suite = json.loads(path.read_bytes())
-        for expectation in suite["expectations"]:
-            expectation["severity"] = "warning"
-        path.write_text(json.dumps(suite))
-    return suites
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A shop of its own whose first night is over, and its live service."""
     settings = load_settings(
         state_dir=tmp_path_factory.mktemp("warm"),
-        expectations_dir=lenient(tmp_path_factory.mktemp("suites")),
+        expectations_dir=only_telling(tmp_path_factory.mktemp("suites"), *JUDGING),
         drawn_products=240,
         image_width=32,
         image_height=40,
@@ -49,12 +35,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         recall_queries=100,
         seldon_port=free_ports(1)[0],
     )
-    try:
-        services.start_one(settings, "seldon")
+    with served(settings):
         run_night(settings)
         yield Platform(settings, {})
-    finally:
-        services.stop_all(settings)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flow.nights import NIGHT, Platform, free_ports, run_night
-from recsys import embedding, services, training
+from flow.nights import NIGHT, Platform, free_ports, run_night, served
+from recsys import embedding, training
 from recsys.artifacts.catalog import LABEL_COLUMN
 from recsys.errors import GateRefused
 from recsys.registry import ModelRegistry
@@ -37,12 +37,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         recall_queries=100,
         seldon_port=free_ports(1)[0],
     )
-    try:
-        services.start_one(settings, "seldon")
+    with served(settings):
         run_night(settings)
         yield Platform(settings, {})
-    finally:
-        services.stop_all(settings)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from recsys.planning import LEARNED_COLUMNS, Champion, Limits, catalog_change, decide
+from recsys.planning import Champion, Limits, catalog_change, decide
 
+LEARNED = ("articleType", "baseColour", "gender")
 LIMITS = Limits(
     forced="auto",
     skip_below_change=0.01,
@@ -107,8 +108,7 @@ def test_a_person_may_choose_but_not_without_a_champion() -> None:
 def catalog(**changes: tuple[str, str]) -> pd.DataFrame:
     """Four products; ``p1=("gender", "Men")`` changes one field of one of them."""
     rows = [
-        {"id": f"p{n}", "sha256_pixels": str(n), **dict.fromkeys(LEARNED_COLUMNS, "x")}
-        for n in range(4)
+        {"id": f"p{n}", "sha256_pixels": str(n), **dict.fromkeys(LEARNED, "x")} for n in range(4)
     ]
     for row in rows:
         if row["id"] in changes:
@@ -120,7 +120,7 @@ def catalog(**changes: tuple[str, str]) -> pd.DataFrame:
 def test_changes_are_counted_once_a_product_and_by_kind() -> None:
     tonight = catalog(p0=("gender", "Men"), p1=("sha256_pixels", "new"), p2=("id", "p9"))
     # p0 another label, p1 another picture, p2 gone, p9 new: four of four.
-    assert catalog_change(tonight, catalog()) == {
+    assert catalog_change(tonight, catalog(), LEARNED) == {
         "products": 4.0,
         "added_share": 0.25,
         "removed_share": 0.25,
@@ -131,7 +131,13 @@ def test_changes_are_counted_once_a_product_and_by_kind() -> None:
     }
 
 
+def test_only_what_the_network_learns_counts() -> None:
+    then, tonight = (catalog().assign(season=season) for season in ("Fall", "Summer"))
+    assert catalog_change(tonight, then, LEARNED)["changed_share"] == 0
+    assert catalog_change(tonight, then, (*LEARNED, "season"))["changed_share"] == 1
+
+
 def test_an_equal_catalog_has_not_changed() -> None:
-    change = catalog_change(catalog(), catalog())
+    change = catalog_change(catalog(), catalog(), LEARNED)
     assert change.pop("products") == 4.0
     assert set(change.values()) == {0.0}

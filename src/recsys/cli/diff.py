@@ -7,10 +7,9 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from recsys.cli.console import Json, console, print_json
-from recsys.comparison import FieldDifference
+from recsys.cli.differences import differences_document, print_differences
 from recsys.settings import load_settings
 from recsys.stages.compare_releases import (
     ProductDifference,
@@ -46,36 +45,15 @@ def _document(found: ReleaseDifference) -> dict[str, Any]:
         "new": found.new,
         "products": asdict(found.products),
         "incomplete": list(found.incomplete),
-        **{
-            topic: {
-                field.name: {"old": field.old, "new": field.new, "delta": field.delta}
-                for field in fields
-            }
-            for topic, fields in found.fields.items()
-        },
+        **differences_document(found.fields),
     }
 
 
 def _print(found: ReleaseDifference) -> None:
     _print_products(found.products)
-    table = Table("", "what", found.old, found.new, "change")
-    for topic, fields in found.fields.items():
-        for position, field in enumerate(fields):
-            table.add_row("" if position else topic, field.name, *_sides(field))
-    if table.row_count:
-        console.print(table)
-    alike = [topic for topic, fields in found.fields.items() if not fields]
-    if alike:
-        console.print(f"alike: {', '.join(alike)}")
+    print_differences(found.old, found.new, found.fields)
     for said in found.incomplete:
         console.print(f"not compared: {said}")
-
-
-def _sides(field: FieldDifference) -> tuple[str, str, str]:
-    shown = ["–" if value is None else str(value) for value in (field.old, field.new)]
-    if field.delta is not None:
-        shown = [f"{value:.6g}" for value in (field.old, field.new)]
-    return shown[0], shown[1], "" if field.delta is None else f"{field.delta:+.6g}"
 
 
 def _print_products(found: ProductDifference) -> None:

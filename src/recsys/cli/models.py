@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recsys.cli.console import Json, console, print_json
+from recsys.cli.differences import differences_document, print_differences, shortened
 from recsys.comparison import FieldDifference
 from recsys.errors import BadInput
 from recsys.settings import load_settings
@@ -24,7 +25,6 @@ from recsys.stages.night import Night
 from recsys.stages.register_model import KEY_FIGURES
 
 _LISTED_FIGURES = KEY_FIGURES[:3]
-_LONGEST_REASONS = 300
 _CATALOG_CHARACTERS = len("catalog@") + 12
 
 
@@ -91,16 +91,12 @@ def _list(found: Sequence[ModelVersion], json: bool) -> None:
     for version in found:
         if version.model.reasons:
             said = f"{version.model.version} {version.model.decision}: {version.model.reasons}"
-            console.print(escape(_cut(said)))
+            console.print(escape(shortened(said)))
 
 
 def _figure(version: ModelVersion, name: str) -> str:
     value = version.run.figures.get(name)
     return "–" if value is None else f"{value:.4f}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_REASONS else f"{text[:_LONGEST_REASONS]}…"
 
 
 def _show(version: ModelVersion, json: bool) -> None:
@@ -125,29 +121,11 @@ def _show(version: ModelVersion, json: bool) -> None:
 
 def _compare(found: ModelDifference, json: bool) -> None:
     if json:
-        print_json(
-            {
-                "old": found.old.model.version,
-                "new": found.new.model.version,
-                **{
-                    topic: {
-                        field.name: {"old": field.old, "new": field.new, "delta": field.delta}
-                        for field in fields
-                    }
-                    for topic, fields in found.fields.items()
-                },
-            }
-        )
+        sides = {"old": found.old.model.version, "new": found.new.model.version}
+        print_json({**sides, **differences_document(found.fields)})
         return
-    table = Table("", "what", _title(found.old), _title(found.new), "change")
-    for topic, fields in found.fields.items():
-        for position, field in enumerate(_key_figures_first(fields)):
-            table.add_row("" if position else topic, field.name, *_sides(field))
-    if table.row_count:
-        console.print(table)
-    alike = [topic for topic, fields in found.fields.items() if not fields]
-    if alike:
-        console.print(f"alike: {', '.join(alike)}")
+    fields = {topic: _key_figures_first(named) for topic, named in found.fields.items()}
+    print_differences(_title(found.old), _title(found.new), fields)
 
 
 def _title(version: ModelVersion) -> str:
@@ -158,19 +136,6 @@ def _key_figures_first(fields: Sequence[FieldDifference]) -> list[FieldDifferenc
     return sorted(
         fields, key=lambda field: KEY_FIGURES.index(field.name) if field.name in KEY_FIGURES else 99
     )
-
-
-def _sides(field: FieldDifference) -> tuple[str, str, str]:
-    if field.delta is not None:
-        return f"{field.old:.6g}", f"{field.new:.6g}", f"{field.delta:+.6g}"
-    old, new = (
-        "–" if value is None else escape(_cut(_text(value))) for value in (field.old, field.new)
-    )
-    return old, new, ""
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _document(version: ModelVersion) -> dict[str, Any]:

@@ -19,13 +19,9 @@ import numpy.typing as npt
 
 from recsys.errors import BadInput
 from recsys.evaluation.health import embedding_health
+from recsys.evaluation.nearest import Groups, K, nearest_products
 from recsys.evaluation.relevance import MAIN
 
-K = 10
-# Scores held at a time: 16 MB of them, whatever the catalog's size.
-_BLOCK_SCORES = 4_000_000
-# So many of the nearest are ranked exactly, to be sure of the first ten.
-_RANKED = 2 * K
 _DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
 _IDEAL = np.concatenate([[0.0], np.cumsum(_DISCOUNTS)])
 
@@ -84,9 +80,9 @@ def evaluate_retrieval(
     lengths = {len(vectors), len(groups), *(len(codes) for codes in relevances.values())}
     if len(lengths) != 1:
         raise BadInput(f"evaluation: vectors, groups and relevances of lengths {sorted(lengths)}")
-    group_codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-    own = _Groups.of(group_codes.astype(np.int64))
-    neighbours = _nearest(np.nan_to_num(np.asarray(vectors)), query_rows, own)
+    own = Groups.of(groups)
+    sound = np.nan_to_num(np.asarray(vectors))
+    neighbours, _ = nearest_products(sound, sound[query_rows], query_rows, own)
     candidates = len(vectors) - own.sizes[own.codes[query_rows]]
     answers = {
         suffix: _answers(codes, query_rows, own, neighbours, candidates)
@@ -107,31 +103,6 @@ def evaluate_retrieval(
 
 
 @dataclass(frozen=True)
-class _Groups:
-    """``codes`` [n] is each row's group, ``sizes`` [g]; a group's rows stand together in
-    ``order`` [n], from ``starts`` [g] on.
-    """
-
-    codes: _Rows
-    sizes: _Rows
-    starts: _Rows
-    order: _Rows
-
-    @classmethod
-    def of(cls, codes: _Rows) -> _Groups:
-        sizes = np.bincount(codes)
-        return cls(codes, sizes, np.cumsum(sizes) - sizes, np.argsort(codes, kind="stable"))
-
-    def members(self, rows: _Rows) -> tuple[_Rows, _Rows]:
-        """Position in ``rows`` and row of every product of those rows' groups."""
-        groups = self.codes[rows]
-        sizes = self.sizes[groups]
-        position = np.repeat(np.arange(len(rows)), sizes)
-        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return position, self.order[self.starts[groups][position] + within]
-
-
-@dataclass(frozen=True)
 class _Answers:
     """Figures of each query by one relevance; ``asked`` [q] says for which there are any."""
 
@@ -143,37 +114,8 @@ class _Answers:
         return {**means, "queries_left_out": float((~self.asked).sum())}
 
 
-def _nearest(vectors: npt.NDArray[np.float32], query_rows: _Rows, own: _Groups) -> _Rows:
-    """[q, 10] rows by falling score, equal scores by row; -1 beyond the last candidate."""
-    nearest = np.full((len(query_rows), K), -1, np.int64)
-    k, ranked = min(K, len(vectors)), min(_RANKED, len(vectors))
-    block = max(1, _BLOCK_SCORES // len(vectors))
-    for start in range(0, len(query_rows), block):
-        rows = query_rows[start : start + block]
-        scores = vectors[rows] @ vectors.T
-        scores[own.members(rows)] = -np.inf
-        top = np.sort(np.argpartition(scores, -ranked, axis=1)[:, -ranked:], axis=1)
-        allowed = ~np.isneginf(np.take_along_axis(scores, top, axis=1))
-        exact = np.where(allowed, _exact_scores(vectors, rows, top), -np.inf)
-        order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
-        found = np.take_along_axis(top, order, axis=1)
-        found[~np.take_along_axis(allowed, order, axis=1)] = -1
-        nearest[start : start + len(rows), :k] = found
-    return nearest
-
-
-def _exact_scores(vectors: npt.NDArray[np.float32], rows: _Rows, top: _Rows) -> _Shares:
-    """[q, k] scores in double precision and one order of addition.
-
-    The last digits of a matrix product depend on the number of threads. By them alike
-    vectors, of which a catalog has many, would change places from machine to machine.
-    """
-    queries, found = vectors[rows].astype(np.float64), vectors[top].astype(np.float64)
-    return np.asarray(np.einsum("qd,qkd->qk", queries, found))
-
-
 def _answers(
-    codes: _Rows, query_rows: _Rows, own: _Groups, neighbours: _Rows, candidates: _Rows
+    codes: _Rows, query_rows: _Rows, own: Groups, neighbours: _Rows, candidates: _Rows
 ) -> _Answers:
     wanted = codes[query_rows]
     hits = (codes[neighbours] == wanted[:, None]) & (neighbours >= 0)

@@ -1,10 +1,9 @@
 """Decide how tonight's model comes about: kept, fine-tuned, or trained from scratch."""
 
-from recsys.planning.change import LEARNED_COLUMNS, catalog_change
+from recsys.planning.change import catalog_change
 from recsys.planning.decision import Champion, Decision, Limits, decide
 
 __all__ = [
-    "LEARNED_COLUMNS",
     "Champion",
     "Decision",
     "Limits",

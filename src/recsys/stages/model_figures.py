@@ -15,10 +15,9 @@ from recsys.artifacts.model import ApprovedModel, ModelReport, TrainedModel
 from recsys.evaluation import Naming, Retrieval
 from recsys.stages import frames
 from recsys.stages.frozen_queries import FrozenQueries
+from recsys.stages.model_files import model_folder
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of
-from recsys.stages.task import scratch_folder
-from recsys.stages.train_model import MODEL_FILES
 from recsys.stages.vectors import vectors_of
 from recsys.training.classify import predict_probabilities
 
@@ -95,9 +94,7 @@ def _naming(
     model: Opened[TrainedModel],
     pixels: npt.NDArray[np.uint8],
 ) -> Naming:
-    with scratch_folder(night) as folder:
-        for name in MODEL_FILES:
-            (folder / name).write_bytes(night.read(model.ref, f"/{name}"))
+    with model_folder(night, model.ref) as folder:
         classes, probabilities = predict_probabilities(folder, pixels, questions.rows)
     predicted = np.asarray(classes)[probabilities.argmax(axis=1)]
     labels = questions.products[LABEL_COLUMN].to_numpy()[questions.rows]

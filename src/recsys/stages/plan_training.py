@@ -249,7 +249,8 @@ def _figures(
         _tables(night, opened) for opened in (validated, night.open(seen, ValidatedCatalog))
     )
     drift = dict(_numbers(validation.drift_table(*tonight, *then)))
-    return {**planning.catalog_change(tonight[0], then[0]), **drift}
+    learned = list(night.settings.likeness_shares)
+    return {**planning.catalog_change(tonight[0], then[0], learned), **drift}
 
 
 def _tables(night: Night, validated: Opened[ValidatedCatalog]) -> tuple[pd.DataFrame, pd.DataFrame]:

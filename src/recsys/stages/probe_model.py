@@ -16,10 +16,10 @@ from recsys.artifacts.model import ProbeReport, TrainedModel
 from recsys.artifacts.receipt import Receipt
 from recsys.stages import frames
 from recsys.stages.frozen_queries import FrozenQueries
+from recsys.stages.model_files import model_folder
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import picture_place, pixels_of
-from recsys.stages.task import Task, scratch_folder
-from recsys.stages.train_model import MODEL_FILES
+from recsys.stages.task import Task
 from recsys.stages.vectors import MODEL_PATH, vectors_of
 
 # Held-out products that are altered, drawn with the night's seed.
@@ -52,9 +52,7 @@ def run(night: Night) -> Receipt:
     )
     if (receipt := task.remembered()) is not None:
         return receipt
-    with scratch_folder(night) as folder:
-        for name in MODEL_FILES:
-            (folder / name).write_bytes(night.read(model.ref, f"/{name}"))
+    with model_folder(night, model.ref) as folder:
         probed = _Probed.of(night, model, folder)
         robustness, behaviour = probed.robustness(), probed.behaviour()
         figures = {

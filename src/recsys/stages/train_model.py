@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +17,11 @@ from recsys.errors import BadInput, ContentRemoved
 from recsys.registry import OpenRun
 from recsys.settings import Settings
 from recsys.stages import frames
+from recsys.stages.model_files import MODEL_FILES, model_folder
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import pixels_of, products_of
 from recsys.stages.record import made_with
 from recsys.stages.task import Task, scratch_folder
-
-MODEL_FILES = ("embedder.tflite", "classifier.keras", "labels.json", "history.json")
 
 
 def run(night: Night) -> Receipt:
@@ -171,16 +169,9 @@ def _train(
         )
 
 
-@contextmanager
-def _weights(night: Night, plan: TrainingPlan) -> Iterator[Path | None]:
+def _weights(night: Night, plan: TrainingPlan) -> AbstractContextManager[Path | None]:
     """A folder with the model to go on from; None for a training in full."""
-    if plan.mode == "full":
-        yield None
-        return
-    with scratch_folder(night) as folder:
-        for name in MODEL_FILES:
-            night.store.materialise(plan.champion, folder, f"/{name}")
-        yield folder
+    return nullcontext() if plan.mode == "full" else model_folder(night, plan.champion)
 
 
 def sides_of(night: Night, split: Opened[CatalogSplit], products: pd.DataFrame) -> list[str]:

@@ -31,7 +31,6 @@ SPACE: Final[Mapping[str, tuning.Real | tuning.Whole]] = {
     "learning_rate": tuning.Real(2e-4, 2e-2),
     "embedding_dim": tuning.Whole(32, 256, 32),
     "batch_size": tuning.Whole(32, 256, 32),
-    "warmup": tuning.Real(0.02, 0.3),
     "shift": tuning.Whole(0, 4, 1),
 }
 # What is maximised: higher is better, told after every epoch.
