@@ -22,8 +22,8 @@ down: ## Stop exactly what `make up` started
 status: env ## What runs, and which release is live
 	@$(RUN)/recsys status
 
-test: env ## Every test; ARGS="tests/dags -k assets" for some of them
-	@$(RUN)/python -m pytest $(ARGS)
+test: env ## Every test, two at a time; ARGS="tests/dags -k assets" for some of them
+	@$(RUN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: env ## Style, types and floors
 	@$(RUN)/ruff check .

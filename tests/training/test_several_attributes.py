@@ -68,15 +68,33 @@ def test_the_nearest_products_share_the_type_and_then_the_colour(trained: Traine
     assert right.mean() > 0.9
 
 
-def test_the_likeness_is_the_weighted_mean_of_the_attributes_own(trained: TrainedNetwork) -> None:
+def test_the_likeness_is_the_chance_of_sharing_each_attribute_and_then_the_look(
+    trained: TrainedNetwork,
+) -> None:
     import keras
 
     classifier = keras.saving.load_model(trained.folder / "classifier.keras")
-    layers = [classifier.get_layer(f"unit_{name}").output for name in LABELS]
-    blocks = [np.asarray(block) for block in keras.Model(classifier.input, layers)(PIXELS[:30])]
+    layers = [
+        classifier.get_layer(name).output
+        for name in ("chances_articleType", "chances_baseColour", "look_rest", "blocks")
+    ]
+    kinds, colours, look, blocks = map(
+        np.asarray, keras.Model(classifier.input, layers)(PIXELS[:30])
+    )
+    expected = 0.7 * kinds @ kinds.T + 0.3 * colours @ colours.T + look @ look.T
+    np.testing.assert_allclose(blocks @ blocks.T, expected, atol=1e-5)
     vectors = Encoder(trained.folder / "embedder.tflite").embed(PIXELS[:30])
-    expected = 0.7 * blocks[0] @ blocks[0].T + 0.3 * blocks[1] @ blocks[1].T
-    np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-5)
+    lengths = np.linalg.norm(blocks, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, blocks / lengths, atol=1e-4)
+    assert ((lengths > 0.85) & (lengths < 1.15)).all()
+
+
+def test_looks_decide_among_products_of_the_same_classes(trained: TrainedNetwork) -> None:
+    # All red and upright; one picture is asked for beside a copy a little darker.
+    same = [row for row in range(210) if row % 6 == 0][:12]
+    asked = np.clip(PIXELS[same[0]].astype(np.int16) - 2, 0, 255).astype(np.uint8)
+    vectors = Encoder(trained.folder / "embedder.tflite").embed(np.stack([asked, *PIXELS[same]]))
+    assert (vectors[0] @ vectors[1:].T).argmax() == 0
 
 
 def test_a_training_goes_on_from_an_earlier_one(trained: TrainedNetwork, tmp_path: Path) -> None:
@@ -97,9 +115,9 @@ def test_a_class_that_is_new_is_learned_beside_those_known(
 
 
 def test_a_model_of_another_make_is_no_start(trained: TrainedNetwork, tmp_path: Path) -> None:
-    wider = replace(PARAMETERS, embedding_dim=24)
+    other = replace(PARAMETERS, backbone="plain")
     with pytest.raises(ArtifactInvalid, match="does not fit; train from scratch"):
-        train(PIXELS, LABELS, SIDES, wider, tmp_path / "on", start=trained.folder)
+        train(PIXELS, LABELS, SIDES, other, tmp_path / "on", start=trained.folder)
 
 
 def test_training_stops_when_nothing_is_gained(tmp_path: Path) -> None:

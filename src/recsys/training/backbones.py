@@ -5,13 +5,13 @@ Importing this module loads TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import keras
 
 from recsys.errors import BadInput
+from recsys.training.parameters import TrainingParameters
 
 # Keras application → (factor, offset) of the pixels 0 to 255 that it was trained on. Those that
 # want other channels or means are left out.
@@ -34,25 +34,28 @@ def scale_of(backbone: str) -> tuple[float, float]:
     return _APPLICATIONS.get(backbone, _OURS_SCALE)
 
 
-def apply_backbone(backbone: str, weights: str, scaled: Any) -> Any:
+def apply_backbone(parameters: TrainingParameters, scaled: Any) -> Any:
     """Put a backbone on scaled pictures [n, height, width, 3]; gives [n, rows, columns, c].
 
-    ``backbone`` is one of ours, a Keras application, or ``file``: then ``weights`` names a
-    ``.keras`` model that takes pictures of this size, scaled to -1 to 1, and gives a grid. For an
-    application ``weights`` may name its ``.weights.h5`` without the top.
+    ``backbone`` is one of ours, a Keras application, or ``file``: then ``backbone_weights``
+    names a ``.keras`` model that takes pictures of this size, scaled to -1 to 1, and gives a
+    grid. For an application they may name its ``.weights.h5`` without the top.
 
     Raises
     ------
     BadInput
         An unknown name, or weights that cannot be read or do not fit.
     """
-    if backbone in _OURS:
-        return _OURS[backbone](scaled)
+    backbone, weights = parameters.backbone, parameters.backbone_weights
+    if backbone == "patches":
+        return _patches(scaled, parameters.patch)
+    if backbone == "plain":
+        return _plain(scaled)
     if backbone in _APPLICATIONS:
         return _application(backbone, weights, tuple(scaled.shape[1:]))(scaled)
     if backbone == _FILE:
         return _from_file(Path(weights), tuple(scaled.shape[1:]))(scaled)
-    allowed = ", ".join([*_OURS, *_APPLICATIONS, _FILE])
+    allowed = ", ".join(["patches", "plain", *_APPLICATIONS, _FILE])
     raise BadInput(f"backbone {backbone!r} is not known; there are {allowed}")
 
 
@@ -84,13 +87,13 @@ def _residual(x: Any, name: str, filters: int) -> Any:
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
 
-def _patches(x: Any) -> Any:
-    """Patches of 4×4 pixels, then three steps on ever coarser grids.
+def _patches(x: Any, side: int) -> Any:
+    """Patches of ``side`` × ``side`` pixels, then three steps on ever coarser grids.
 
-    The first layers see the most pixels and cost the most, so the picture shrinks to a
-    sixteenth at once: 10 M multiply-adds in all for 60×80.
+    The first layers see the most pixels and cost the most, so the picture shrinks at once: by
+    4 each way, 60×80 pixels take 10 M multiply-adds in all.
     """
-    x = _convolve(x, "stem", 32, 4, stride=4)
+    x = _convolve(x, "stem", 32, side, stride=side)
     x = _convolve(x, "halve1", 64, 3, stride=2)
     x = _residual(x, "block", 64)
     return _convolve(x, "halve2", 128, 3, stride=2)
@@ -102,9 +105,6 @@ def _plain(x: Any) -> Any:
     for number, (filters, stride) in enumerate(widths, start=1):
         x = _convolve(x, f"conv{number}", filters, 3, stride)
     return x
-
-
-_OURS: Final[dict[str, Callable[[Any], Any]]] = {"patches": _patches, "plain": _plain}
 
 
 def _application(name: str, weights: str, shape: tuple[int, ...]) -> Any:

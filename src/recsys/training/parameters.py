@@ -16,7 +16,9 @@ class TrainingParameters:
     to nothing by a cosine; 0 leaves the network untrained. ``likeness`` are the attributes
     that are learned, each with its share of the similarity. ``backbone`` is a name of
     `recsys.training.backbones`; ``backbone_weights`` a file of its weights, or empty, and
-    ``backbone_digest`` that file's SHA-256.
+    ``backbone_digest`` that file's SHA-256; ``patch`` is the side in pixels of what the first
+    layer of ``patches`` takes together.
+    ``dropout`` is the share of the hidden layer that a training step leaves out.
     ``shift`` is how far pictures are moved at most in training, in pixels; ``class_balance``
     0 draws pictures as they come, 1 every article type equally often. ``patience`` is after
     how many epochs without a gain training stops; 0: never.
@@ -33,8 +35,10 @@ class TrainingParameters:
     backbone: str = "patches"
     backbone_weights: str = ""
     backbone_digest: str = ""
+    patch: int = 4
     warmup: float = 0.1
     weight_decay: float = 0.0
+    dropout: float = 0.0
     shift: int = 0
     class_balance: float = 0.0
     patience: int = 0

@@ -28,6 +28,7 @@ EMBEDDER_FILE = "embedder.tflite"
 HISTORY_FILE = "history.json"
 
 _PARITY_IMAGES = 128
+_LOOK_IMAGES = 8192
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
@@ -106,6 +107,7 @@ def train(
     _check(pixels, labels, sides, parameters, out)
     lessons = _choose(labels, sides, parameters)
     network, history = _fit(pixels, lessons, parameters, on_epoch, start)
+    _look(network, pixels, lessons.train, parameters.batch_size)
     accuracies = [epoch["validation_accuracy"] for epoch in history]
     best = int(np.argmax(accuracies))
     figures: dict[str, Any] = {
@@ -197,6 +199,8 @@ def _fit(
         ],
         jit_compile=False,  # XLA gained nothing on a CPU and costs its compilation
     )
+    validated = batches(pixels, lessons.heads, lessons.validation, parameters.batch_size)
+    _make_variables(network.classifier, next(iter(validated)))
     history: list[dict[str, float]] = []
 
     def record(epoch: int, logs: Mapping[str, float]) -> None:
@@ -212,7 +216,7 @@ def _fit(
             parameters.batch_size,
             augmented=Augmentation(parameters.seed, parameters.shift, parameters.class_balance),
         ),
-        validation_data=batches(pixels, lessons.heads, lessons.validation, parameters.batch_size),
+        validation_data=validated,
         epochs=parameters.epochs,
         shuffle=False,  # the batches are
         verbose=0,
@@ -223,6 +227,33 @@ def _fit(
         network = build_network(parameters, lessons.heads)
         network.classifier.set_weights(trained)
     return network, history
+
+
+def _make_variables(classifier: Any, batch: Any) -> None:
+    """Those of the optimiser and of the losses; else the first step makes them, traced twice."""
+    pictures, classes, weights = batch
+    classifier.optimizer.build(classifier.trainable_variables)
+    classifier.compute_loss(y=classes, y_pred=classifier(pictures), sample_weight=weights)
+
+
+def _look(
+    network: Network,
+    pixels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    batch_size: int,
+) -> None:
+    """Whiten by pictures spread over the train side, in the order of the file."""
+    from recsys.training.network import whiten_look
+
+    spread = np.linspace(0, len(rows) - 1, min(_LOOK_IMAGES, len(rows))).astype(np.int64)
+    chosen = np.sort(rows[spread])
+    whiten_look(
+        network,
+        (
+            np.asarray(pixels[chosen[start : start + batch_size]])
+            for start in range(0, len(chosen), batch_size)
+        ),
+    )
 
 
 @contextmanager
