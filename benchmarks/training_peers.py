@@ -1,7 +1,7 @@
 """Our training beside the field's starting point, on the same pictures: quality per CPU second.
 
     python benchmarks/training_peers.py CATALOG --plot curve.png
-    python benchmarks/training_peers.py CATALOG --only ours --epochs 4
+    python benchmarks/training_peers.py CATALOG --only ours --schedules 4:0:0
 
 The starting point is a Keras Sequential: Rescaling, three convolutions of 32, 64 and 128
 filters (3×3, ReLU), each with 2×2 max-pooling, Flatten, Dense 256 ReLU, which is the
@@ -12,8 +12,9 @@ the whole catalog, exactly; for ours a fiftieth of the rest is the validation si
 Every training is a process of its own. Its CPU seconds are those of the training loop: of the
 starting point without its evaluation, of ours with the validation of every epoch. Both keep
 freed memory (`recsys.training.memory`); oneDNN is on for ours, whose training sets it, and as
-TensorFlow has it for the starting point. Each of ours is a schedule of its own: its epochs
-count, not where a longer one was at that time.
+TensorFlow has it for the starting point. Each of ours is a schedule of its own, since its rate
+falls to nothing at its end: epochs, and where they are given shift and dropout, which a short
+training is better without.
 
 Prints JSON lines; at the end what of the starting point's seconds ours takes to reach its
 figures, and how far ours is ahead with as many seconds.
@@ -128,17 +129,15 @@ def train_peer(folder: Path, seed: int) -> None:
         measured(vectors, products, seconds, who="starting point", epochs=epoch)
 
 
-def train_ours(folder: Path, epochs: int, settings: Settings) -> None:
-    """One training of ours with a schedule of so many epochs."""
-    from dataclasses import replace
-
+def train_ours(folder: Path, schedule: str, settings: Settings) -> None:
+    """One training of ours."""
     from recsys.embedding import embed_all
     from recsys.stages.train_model import parameters_of
     from recsys.training import train
 
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")
     products = pd.read_parquet(folder / "products.parquet")
-    parameters = replace(parameters_of(settings), epochs=epochs)
+    parameters = parameters_of(with_schedule(settings, schedule))
     ended = [0.0]
     with tempfile.TemporaryDirectory() as scratch:
         begun = time.process_time()
@@ -162,9 +161,20 @@ def train_ours(folder: Path, epochs: int, settings: Settings) -> None:
             products,
             ended[-1] - begun,
             who="ours",
-            epochs=epochs,
+            epochs=parameters.epochs,
+            shift=parameters.shift,
+            dropout=parameters.dropout,
             validation_accuracy=accuracy,
         )
+
+
+def with_schedule(settings: Settings, schedule: str) -> Settings:
+    """The settings with ``EPOCHS`` or ``EPOCHS:SHIFT:DROPOUT``."""
+    names = ("epochs", "shift", "dropout")
+    return load_settings(
+        **settings.model_dump(exclude=set(names)),
+        **dict(zip(names, schedule.split(":"), strict=False)),
+    )
 
 
 def run_apart(folder: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -218,7 +228,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("catalog", type=Path)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[2, 4, 8, 16], help="of ours")
+    parser.add_argument(
+        "--schedules",
+        nargs="+",
+        default=["2:0:0", "4:0:0", "8", "16"],
+        metavar="EPOCHS[:SHIFT:DROPOUT]",
+        help="of ours; shift and dropout are the settings' own unless given",
+    )
     parser.add_argument("--only", choices=["ours", "peer"], help="train only one of them")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--in-folder", action="store_true", help=argparse.SUPPRESS)
@@ -228,7 +244,7 @@ def main() -> None:
         if chosen.only == "peer":
             train_peer(chosen.catalog, settings.seed)
         else:
-            train_ours(chosen.catalog, chosen.epochs[0], settings)
+            train_ours(chosen.catalog, chosen.schedules[0], settings)
         return
     with tempfile.TemporaryDirectory() as folder:
         prepare(chosen.catalog, Path(folder), settings)
@@ -236,8 +252,8 @@ def main() -> None:
         if chosen.only != "ours":
             lines += run_apart(Path(folder), "--only", "peer")
         if chosen.only != "peer":
-            for epochs in chosen.epochs:
-                lines += run_apart(Path(folder), "--only", "ours", "--epochs", str(epochs))
+            for schedule in chosen.schedules:
+                lines += run_apart(Path(folder), "--only", "ours", "--schedules", schedule)
     if chosen.only is None:
         compare(
             [line for line in lines if line["who"] != "ours"],

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(40_000_000, ge=1_000, description="Largest image, in pixels.")
 
     # Training
-    embedding_dim: int = Field(128, ge=8, le=2048, description="Length of the embedding.")
+    embedding_dim: int = Field(192, ge=8, le=2048, description="Length of the embedding.")
     likeness: str = Field(
         "articleType=0.7 gender=0.1 baseColour=0.2",
         description="Attributes that make products alike, each with its share of the similarity.",
@@ -116,15 +116,15 @@ class Settings(BaseSettings):
     patch: int = Field(
         4, ge=1, le=32, description="Side of the first layer's patches, pixels; small for small."
     )
-    epochs: int = Field(6, ge=1, le=500, description="Passes over the training images.")
+    epochs: int = Field(12, ge=1, le=500, description="Passes over the training images.")
     batch_size: int = Field(64, ge=2, le=4096, description="Images in a training step.")
     learning_rate: float = Field(2e-3, ge=0, le=1, description="Peak learning rate.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that reach that peak.")
     weight_decay: float = Field(0, ge=0, le=1, description="Decay of the weights (AdamW).")
     dropout: float = Field(
-        0, ge=0, lt=1, description="Share of the hidden layer that a training step leaves out."
+        0.2, ge=0, lt=1, description="Share of the hidden layer that a training step leaves out."
     )
-    shift: int = Field(0, ge=0, le=64, description="Pixels by which training moves pictures.")
+    shift: int = Field(2, ge=0, le=64, description="Pixels by which training moves pictures.")
     class_balance: float = Field(
         0, ge=0, le=1, description="0 draws pictures as they come, 1 every type equally often."
     )
