@@ -89,6 +89,32 @@ def test_the_likeness_is_the_chance_of_sharing_each_attribute_and_then_the_look(
     assert ((lengths > 0.85) & (lengths < 1.15)).all()
 
 
+@pytest.mark.parametrize("length", [8, 33, 300])
+def test_an_embedding_has_the_length_that_is_asked_for(length: int) -> None:
+    from recsys.training.heads import choose_heads
+    from recsys.training.network import build_network, whiten_look
+
+    heads = choose_heads(LABELS, np.arange(150), PARAMETERS.likeness)
+    network = build_network(replace(PARAMETERS, embedding_dim=length), heads)
+    whiten_look(network, [PIXELS[:75], PIXELS[75:150]])
+    vectors = np.asarray(network.embedder(PIXELS[150:]))
+    assert vectors.shape == (60, length)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_the_look_has_no_direction_that_all_products_share(trained: TrainedNetwork) -> None:
+    import keras
+
+    classifier = keras.saving.load_model(trained.folder / "classifier.keras")
+    look = keras.Model(classifier.input, classifier.get_layer("look").output)
+    taught = np.asarray(look(PIXELS[:150]))
+    np.testing.assert_allclose(taught.mean(axis=0), 0, atol=1e-3)
+    varied = taught.std(axis=0) > 0.5  # a small network has fewer directions than there is room
+    assert varied.sum() > 3
+    between = np.corrcoef(taught[:, varied].T)
+    np.testing.assert_allclose(between, np.eye(varied.sum()), atol=1e-2)
+
+
 def test_looks_decide_among_products_of_the_same_classes(trained: TrainedNetwork) -> None:
     # All red and upright; one picture is asked for beside a copy a little darker.
     same = [row for row in range(210) if row % 6 == 0][:12]
