@@ -1,9 +1,20 @@
-"""Two workers share the tests; a file, or all that needs the first night, stays with one."""
+"""Two workers share the tests: a file stays with one of them, and so does the first night."""
+
+from pathlib import PurePosixPath
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+# Its files look at one platform, in their order.
+ONE_PLATFORM = PurePosixPath("tests/flow")
 
 
-def pytest_itemcollected(item: pytest.Function) -> None:
-    needs_first_night = "platform" in item.fixturenames and not hasattr(item.module, "platform")
-    group = "first night" if needs_first_night else str(item.path)
-    item.add_marker(pytest.mark.xdist_group(group))
+class ByFile(LoadScopeScheduling):
+    # `--dist loadgroup` of pytest-xdist 3.8 groups nothing under pytest 9.2.
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.split("::", 1)[0])
+        return str(ONE_PLATFORM if path.parent == ONE_PLATFORM else path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    return ByFile(config, log)
