@@ -303,9 +303,9 @@ def test_training_the_same_again_is_never_due(trained: Shop) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"epochs": 7}, "epochs is 7, the champion's 6"),
+        ({"epochs": 7}, "epochs is 7, the champion's 12"),
         ({"image_width": 72}, "image_width is 72, the champion's 60"),
-        ({"embedding_dim": 64}, "embedding_dim is 64, the champion's 128"),
+        ({"embedding_dim": 64}, "embedding_dim is 64, the champion's 192"),
     ],
 )
 def test_another_recipe_trains_in_full(
