@@ -23,7 +23,7 @@ status: env ## What runs, and which release is live
 	@$(RUN)/recsys status
 
 test: env ## Every test, two at a time; ARGS="tests/dags -k assets" for some of them
-	@$(RUN)/python -m pytest -n 2 $(ARGS)
+	@$(RUN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 check: env ## Style, types and floors
 	@$(RUN)/ruff check .

@@ -16,5 +16,10 @@ class ByFile(LoadScopeScheduling):
         return str(ONE_PLATFORM if path.parent == ONE_PLATFORM else path)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole nights come first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: "flow" not in item.path.parts)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
     return ByFile(config, log)
