@@ -17,8 +17,8 @@ class ByFile(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole nights come first, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: "flow" not in item.path.parts)
+    """What takes longest comes first, so that no worker is left with a night at the end."""
+    items.sort(key=lambda item: ("flow" not in item.path.parts, "shops" in item.path.parts))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
