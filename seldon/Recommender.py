@@ -30,7 +30,7 @@ from recsys.images import ImageLimits
 from recsys.serving.engine import ServingRelease
 from recsys.serving.live import LiveRelease
 from recsys.serving.request_log import RequestLog
-from recsys.serving.requests import RequestLimits
+from recsys.serving.requests import Quality, RequestLimits
 from recsys.serving.service import PredictionService
 from recsys.settings import Settings, load_settings
 
@@ -75,12 +75,7 @@ class Recommender:
         self._service = PredictionService(
             self._live,
             RequestLog(settings.serving_dir),
-            RequestLimits(
-                settings.default_k,
-                settings.max_k,
-                settings.max_queries,
-                settings.max_image_bytes,
-            ),
+            request_limits(settings),
         )
         self._live.start()
         atexit.register(self._live.close)
@@ -109,6 +104,30 @@ class Recommender:
         if self._service is None:
             raise ServiceUnavailable("the recommender is not loaded yet; try again in a moment")
         return self._service
+
+
+def request_limits(settings: Settings) -> RequestLimits:
+    """What one request may ask for, and what it gets where it does not say."""
+    return RequestLimits(
+        default_k=settings.default_k,
+        max_k=settings.max_k,
+        max_queries=settings.max_queries,
+        max_image_bytes=settings.max_image_bytes,
+        max_listed_products=settings.max_listed_products,
+        max_boost=settings.max_boost,
+        quality=Quality(
+            collapse=settings.collapse,
+            min_score=settings.min_score,
+            diversity=settings.diversity,
+            boost=tuple(
+                (field, value, weight)
+                for field, weights in settings.boost.items()
+                for value, weight in weights.items()
+            ),
+            boost_is_default=True,
+            candidates_per_result=settings.candidates_per_result,
+        ),
+    )
 
 
 def max_body_bytes(settings: Settings) -> int:

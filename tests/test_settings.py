@@ -43,6 +43,9 @@ def test_a_wrong_value_names_its_variable_and_what_was_found(
         ({"test_share": 0.4, "validation_share": 0.45}, "too little to train on"),
         ({"provenance": "pachyderm"}, "neither pachd_address nor pachd_connection"),
         ({"no_such_setting": 1}, "Extra inputs"),
+        ({"boost": "season"}, "RECSYS_BOOST: .*it is not JSON"),
+        ({"boost": {"price": {"1": 0.1}}}, "no attribute price; allowed: gender, .*in_stock"),
+        ({"boost": {"season": {"Summer": 1.5}}}, "beyond max_boost 1"),
         ({"openlineage_url": "marquez:5000"}, "allowed are http"),
         ({"openlineage_url": "http://:5000"}, "allowed are http"),
         ({"openlineage_url": "http://marquez:port"}, "allowed are http"),
@@ -55,6 +58,15 @@ def test_a_wrong_value_names_its_variable_and_what_was_found(
 def test_values_that_cannot_be_are_refused(overrides: dict[str, object], said: str) -> None:
     with pytest.raises(SettingsInvalid, match=said):
         load_settings(**overrides)
+
+
+def test_a_boost_comes_as_json_from_the_environment_and_as_a_table_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recsys.toml").write_text('[boost.baseColour]\n"Navy Blue" = 0.1\n')
+    assert load_settings().boost == {"baseColour": {"Navy Blue": 0.1}}
+    monkeypatch.setenv("RECSYS_BOOST", '{"season": {"Summer": -0.2}}')
+    assert load_settings().boost == {"season": {"Summer": -0.2}}
 
 
 def test_settings_are_frozen_and_reading_them_creates_nothing(tmp_path: Path) -> None:

@@ -6,21 +6,23 @@ Nothing else in the project reads the environment. Importing this module does no
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
-from recsys.artifacts.catalog import ATTRIBUTES, LABEL_COLUMN
+from recsys.artifacts.catalog import ATTRIBUTES, LABEL_COLUMN, STOCK_COLUMN
 from recsys.errors import SettingsInvalid
 
 if TYPE_CHECKING:
@@ -188,6 +190,35 @@ class Settings(BaseSettings):
     default_k: int = Field(10, ge=1, description="Recommendations when a query does not say.")
     max_k: int = Field(100, ge=1, le=10_000, description="Most recommendations in an answer.")
     max_queries: int = Field(32, ge=1, description="Most queries in one request.")
+    max_listed_products: int = Field(
+        1_000, ge=1, le=100_000, description="Most ids in a query's only, and in its exclude."
+    )
+    max_boost: float = Field(
+        1, ge=0, le=2, description="Most that a boost may add to a score, or take from it."
+    )
+    candidates_per_result: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="How many of the closest products boosts and diversity choose among, for each"
+        " that is asked for.",
+    )
+
+    # What a query gets when it does not say
+    collapse: bool = Field(
+        True, description="Of products that show the same picture, show the best only."
+    )
+    min_score: float = Field(
+        -1, ge=-1, le=1, description="Show nothing below this cosine; -1 shows all."
+    )
+    diversity: float = Field(
+        0, ge=0, le=0.95, description="Weight of being unlike the results before; 0: closeness."
+    )
+    boost: Annotated[dict[str, dict[str, float]], NoDecode] = Field(
+        {},
+        description="Added to the score of products with a value, as JSON:"
+        ' {"season": {"Summer": 0.05}, "in_stock": {"false": -0.2}}.',
+    )
     deploy_timeout_seconds: float = Field(
         120, gt=0, description="How long every worker may take to answer with a new release."
     )
@@ -275,6 +306,28 @@ class Settings(BaseSettings):
             )
         return text
 
+    @field_validator("boost", mode="before")
+    @classmethod
+    def _boost_from_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "{}")
+        except ValueError as error:
+            raise ValueError('it is not JSON such as {"season": {"Summer": 0.05}}') from error
+
+    @field_validator("boost")
+    @classmethod
+    def _boosts_of_attributes(
+        cls, boost: dict[str, dict[str, float]]
+    ) -> dict[str, dict[str, float]]:
+        if unknown := sorted(set(boost) - {*ATTRIBUTES, STOCK_COLUMN}):
+            raise ValueError(
+                f"no attribute {', '.join(unknown)}; allowed: {', '.join(ATTRIBUTES)},"
+                f" {STOCK_COLUMN}"
+            )
+        return boost
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -293,6 +346,9 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.default_k > self.max_k:
             raise ValueError(f"default_k {self.default_k} is above max_k {self.max_k}")
+        weights = [weight for values in self.boost.values() for weight in values.values()]
+        if not all(abs(weight) <= self.max_boost for weight in weights):
+            raise ValueError(f"a weight of boost is beyond max_boost {self.max_boost}")
         if self.test_share + self.validation_share >= 0.8:
             raise ValueError("test_share and validation_share leave too little to train on")
         if self.skip_below_change > self.fine_tune_below_change:

@@ -99,6 +99,39 @@ def test_several_queries_are_answered_in_order_by_one_release(running, release):
     assert {answer["release"] for answer in answers} == {release.id}
 
 
+def test_products_to_avoid_and_lists_of_products_are_kept_to(running):
+    options = {"where": {"articleType": {"not": ["Shoes"]}, "in_stock": True}, "k": 100}
+    data = running.ask(product_id=IDS[0], exclude=[IDS[2]], **options).json()["jsonData"]
+    expected = [product for row, product in enumerate(IDS) if row % 3 != 1 and row not in (0, 2)]
+    assert sorted(ids(data)) == expected
+    assert data["underfilled"] is True
+    data = running.ask(product_id=IDS[0], only=[IDS[0], IDS[3], "gone"]).json()["jsonData"]
+    assert ids(data) == [IDS[3]]
+    assert data["unknown_products"] == ["gone"]
+
+
+def test_a_boost_lifts_products_and_says_what_they_were_ranked_by(running):
+    lifted = {"articleType": {"Watches": 1}}
+    plain = running.ask(product_id=IDS[0], k=40).json()["jsonData"]["results"]
+    results = running.ask(product_id=IDS[0], k=40, boost=lifted).json()["jsonData"]["results"]
+    scores = {result["product_id"]: result["score"] for result in plain}
+    for result in results:
+        watch = result["attributes"]["articleType"] == "Watches"
+        assert result["score"] == scores.get(result["product_id"], result["score"])
+        assert ("rank_score" in result) is watch
+    ranked_by = [result.get("rank_score", result["score"]) for result in results]
+    assert ranked_by == sorted(ranked_by, reverse=True)
+
+
+def test_a_threshold_and_diversity_are_kept_to(running):
+    results = running.ask(product_id=IDS[0], k=100, min_score=0.5).json()["jsonData"]["results"]
+    assert all(result["score"] >= 0.5 for result in results)
+    diverse = running.ask(product_id=IDS[0], k=8, diversity=0.5).json()["jsonData"]["results"]
+    assert len({result["product_id"] for result in diverse}) == 8
+    ranked_by = [result["rank_score"] for result in diverse]
+    assert ranked_by == sorted(ranked_by, reverse=True)
+
+
 def test_a_puid_is_kept_or_made(running):
     def puid(meta):
         message = {"jsonData": {"product_id": IDS[0]}, "meta": meta}
@@ -114,6 +147,19 @@ BAD = [
     ({"product_id": IDS[0], "k": True}, 400, "not True"),
     ({"product_id": IDS[0], "where": {"size": "L"}}, 400, "allowed: gender, articleType"),
     ({"product_id": IDS[0], "where": {"gender": "x"}}, 400, "allowed: Men, Women"),
+    (
+        {"product_id": IDS[0], "where": {"gender": {"not": ["x"]}}},
+        400,
+        "gender has no value 'x'; allowed: Men, Women",
+    ),
+    (
+        {"product_id": IDS[0], "where": {"gender": {"from": 1}}},
+        400,
+        "from and to work on: no field of this release",
+    ),
+    ({"product_id": IDS[0], "only": ["1"] * 1_001}, 400, "only must be a list of 1 to 1000"),
+    ({"product_id": IDS[0], "boost": {"size": {"L": 1}}}, 400, "boost: unknown field 'size'"),
+    ({"product_id": IDS[0], "diversity": 1}, 400, "diversity must be a number from 0 to 0.95"),
     ({"product_id": IDS[0], "colour": "x"}, 400, "unknown key 'colour'"),
     ({}, 400, "needs one of product_id and image"),
     ({"image": "not base64!"}, 400, "image is not base64"),

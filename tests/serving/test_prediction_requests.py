@@ -2,16 +2,28 @@ import base64
 
 import pytest
 
+from recsys.artifacts.conditions import Condition
 from recsys.errors import QueryRejected
 from recsys.serving.requests import (
+    Quality,
     Query,
     RequestLimits,
+    Selection,
     decode_message,
     parse_request,
     request_puid,
 )
 
-LIMITS = RequestLimits(default_k=10, max_k=100, max_queries=3, max_image_bytes=30)
+DEFAULTS = Quality(collapse=True, boost=(("season", "Summer", 0.1),), boost_is_default=True)
+LIMITS = RequestLimits(
+    default_k=10,
+    max_k=100,
+    max_queries=3,
+    max_image_bytes=30,
+    max_listed_products=4,
+    max_boost=0.5,
+    quality=DEFAULTS,
+)
 PICTURE = base64.b64encode(b"picture").decode()
 
 
@@ -25,7 +37,11 @@ def rejection(message):
 def test_a_product_id_with_k_and_conditions_is_one_query():
     where = {"gender": "Men", "baseColour": ["Red", "Blue"]}
     request = parse_request({"jsonData": {"product_id": "7", "k": 5, "where": where}}, LIMITS)
-    expected = Query(5, "7", where=(("gender", ("Men",)), ("baseColour", ("Red", "Blue"))))
+    conditions = (
+        ("gender", Condition(any_of=("Men",))),
+        ("baseColour", Condition(any_of=("Red", "Blue"))),
+    )
+    expected = Query(5, "7", selection=Selection(conditions), quality=DEFAULTS)
     assert request.queries == (expected,)
     assert not request.several
 
@@ -34,7 +50,48 @@ def test_an_image_in_jsondata_and_in_bindata_is_the_same_query():
     by_json = parse_request({"jsonData": {"image": PICTURE}}, LIMITS)
     by_bin = parse_request({"binData": PICTURE}, LIMITS)
     assert by_json == by_bin
-    assert by_json.queries == (Query(10, image=b"picture"),)
+    assert by_json.queries == (Query(10, image=b"picture", quality=DEFAULTS),)
+
+
+def parsed(**options):
+    (query,) = parse_request({"jsonData": {"product_id": "7", **options}}, LIMITS).queries
+    return query
+
+
+def test_values_to_avoid_ranges_and_flags_are_conditions_too():
+    where = {
+        "gender": {"not": ["Boys", "Girls"]},
+        "usage": {"not": "Ethnic"},
+        "year": {"from": 2010, "to": 2016.5},
+        "price": {"to": 3, "not": ["1"]},
+        "in_stock": True,
+    }
+    assert parsed(where=where).selection.where == (
+        ("gender", Condition(none_of=("Boys", "Girls"))),
+        ("usage", Condition(none_of=("Ethnic",))),
+        ("year", Condition(at_least=2010, at_most=2016.5)),
+        ("price", Condition(none_of=("1",), at_most=3)),
+        ("in_stock", Condition(any_of=("true",))),
+    )
+
+
+def test_listed_products_are_kept_once_in_one_order():
+    query = parsed(only=["b", "a", "b"], exclude=[])
+    assert query.selection == Selection(only=("a", "b"), exclude=())
+    assert parsed().selection.only is None
+
+
+def test_what_a_request_says_of_quality_wins_over_the_settings():
+    assert parsed().quality == DEFAULTS
+    assert parsed(collapse=False, min_score=0.5, diversity=0.25, boost={}).quality == Quality(
+        collapse=False, min_score=0.5, diversity=0.25, boost=(), boost_is_default=False
+    )
+    weights = {"gender": {"Men": 0.5, "Women": -0.5}, "usage": {"Casual": 0}}
+    assert parsed(boost=weights).quality.boost == (
+        ("gender", "Men", 0.5),
+        ("gender", "Women", -0.5),
+        ("usage", "Casual", 0.0),
+    )
 
 
 def test_several_queries_keep_their_order_and_their_places():
@@ -43,6 +100,10 @@ def test_several_queries_keep_their_order_and_their_places():
     assert request.several
     assert [query.label for query in request.queries] == ["queries[0]", "queries[1]"]
     assert [query.k for query in request.queries] == [10, 2]
+
+
+def asking(options, says):
+    return {"jsonData": {"product_id": "7", **options}}, says
 
 
 @pytest.mark.parametrize(
@@ -72,6 +133,38 @@ def test_several_queries_keep_their_order_and_their_places():
         (
             {"jsonData": {"product_id": "7", "where": {str(n): "x" for n in range(17)}}},
             "where has 17 conditions; allowed: 16",
+        ),
+        asking({"where": {"a": None}}, "where.a must be a text or a list of 1 to 64 texts, true"),
+        asking({"where": {"a": {}}}, "where.a is empty; give it not, from, to"),
+        asking({"where": {"a": {"above": 3}}}, "where.a has an unknown key 'above'; allowed: not"),
+        asking({"where": {"a": {"not": {}}}}, "where.a.not must be a text or a list of 1 to 64"),
+        asking({"where": {"a": {"not": []}}}, "where.a.not must be a text or a list of 1 to 64"),
+        asking({"where": {"a": {"from": "3"}}}, "where.a.from must be a number, not '3'"),
+        asking({"where": {"a": {"from": True}}}, "where.a.from must be a number, not True"),
+        asking({"where": {"a": {"to": None}}}, "where.a.to must be a number, not null"),
+        asking({"where": {"a": {"to": float("inf")}}}, "where.a.to must be a number, not inf"),
+        asking({"where": {"a": {"from": 3, "to": 2}}}, "where.a: from 3 is above to 2"),
+        asking({"only": []}, "only must be a list of 1 to 4 product ids (texts), not a list of 0"),
+        asking({"only": "1"}, "only must be a list of 1 to 4 product ids (texts), not '1'"),
+        asking({"only": [1]}, "only must be a list of 1 to 4 product ids (texts), not a list"),
+        asking({"only": [""]}, "only must be a list of 1 to 4 product ids"),
+        asking({"only": list("abcde")}, "product ids (texts), not a list of 5"),
+        asking({"exclude": list("abcde")}, "exclude must be a list of 0 to 4 product ids"),
+        asking({"exclude": None}, "exclude must be a list of 0 to 4 product ids (texts), not null"),
+        asking({"collapse": 1}, "collapse must be true or false, not 1"),
+        asking({"min_score": 1.5}, "min_score must be a number from -1 to 1, not 1.5"),
+        asking({"min_score": "0"}, "min_score must be a number from -1 to 1, not '0'"),
+        asking({"diversity": 1}, "diversity must be a number from 0 to 0.95, not 1"),
+        asking({"diversity": False}, "diversity must be a number from 0 to 0.95, not False"),
+        asking({"boost": []}, "boost must be an object, not a list"),
+        asking({"boost": {"a": 1}}, "boost.a must be an object, not a number"),
+        asking(
+            {"boost": {"a": {"b": 0.6}}}, "boost.a.b must be a number from -0.5 to 0.5, not 0.6"
+        ),
+        asking({"boost": {"a": {"b": None}}}, "boost.a.b must be a number from -0.5 to 0.5, not"),
+        asking(
+            {"boost": {"a": {str(n): 0.1 for n in range(65)}}},
+            "boost has 65 weights; allowed: 64",
         ),
         ({"jsonData": {"image": 3}}, "image must be an image file as base64 text, not 3"),
         ({"jsonData": {"image": "a*b="}}, "image is not base64"),

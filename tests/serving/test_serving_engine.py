@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
+from recsys.artifacts.conditions import Condition
 from recsys.artifacts.digests import sha256_file
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import Release
 from recsys.errors import ArtifactInvalid, ProductUnknown, QueryRejected
 from recsys.images import ImageLimits
 from recsys.serving.engine import ServingRelease
-from recsys.serving.requests import Query
+from recsys.serving.requests import Query, Selection
 from serving_release import (
     EMBEDDER,
     IDS,
@@ -33,6 +34,10 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def serving(folder):
     return ServingRelease.open(folder, LIMITS)
+
+
+def where(**values):
+    return Selection(tuple((field, Condition(any_of=any_of)) for field, any_of in values.items()))
 
 
 def ids(answer):
@@ -63,11 +68,11 @@ def test_a_products_own_picture_finds_that_product_first(serving):
 
 
 def test_several_queries_get_what_each_gets_alone(serving):
-    women = (("gender", ("Women",)),)
+    women = where(gender=("Women",))
     queries = [
         Query(2, IDS[0]),
-        Query(7, image=png(pictures()[3]), where=women),
-        Query(4, IDS[5], where=women),
+        Query(7, image=png(pictures()[3]), selection=women),
+        Query(4, IDS[5], selection=women),
         Query(1, image=png(pictures()[9])),
     ]
     together = serving.answer(queries)
@@ -78,8 +83,8 @@ def test_several_queries_get_what_each_gets_alone(serving):
 
 
 def test_conditions_hold_for_every_result_and_fill_up_from_afar(serving):
-    where = (("gender", ("Women",)), ("articleType", ("Shoes", "Watches")))
-    (answer,) = serving.answer([Query(10, IDS[0], where=where)])
+    selection = where(gender=("Women",), articleType=("Shoes", "Watches"))
+    (answer,) = serving.answer([Query(10, IDS[0], selection=selection)])
     expected, _ = nearest(0, 10, lambda row: row % 2 == 1 and row % 3 != 0)
     assert ids(answer) == expected
     assert all(result["attributes"]["gender"] == "Women" for result in answer.results)
@@ -89,7 +94,7 @@ def test_an_answer_says_when_there_are_not_enough_products(serving):
     (answer,) = serving.answer([Query(PRODUCTS, IDS[0])])
     assert len(answer.results) == PRODUCTS - 1
     assert answer.underfilled
-    only_itself = [Query(3, IDS[0], where=(("gender", ("Men",)), ("articleType", ("Shirts",))))]
+    only_itself = [Query(3, IDS[0], selection=where(gender=("Men",), articleType=("Shirts",)))]
     (answer,) = serving.answer(only_itself)
     assert len(answer.results) == 3
     assert not answer.underfilled
@@ -101,9 +106,9 @@ def test_what_a_release_does_not_hold_is_told_with_the_query_and_what_it_does(se
     with pytest.raises(
         QueryRejected, match=r"^queries\[2\]: where: unknown field 'size'; allowed: "
     ):
-        serving.answer([Query(1, IDS[0], where=(("size", ("L",)),), label="queries[2]")])
+        serving.answer([Query(1, IDS[0], selection=where(size=("L",)), label="queries[2]")])
     with pytest.raises(QueryRejected, match="no value 'Dogs'; allowed: Men, Women"):
-        serving.answer([Query(1, IDS[0], where=(("gender", ("Dogs",)),))])
+        serving.answer([Query(1, IDS[0], selection=where(gender=("Dogs",)))])
     with pytest.raises(QueryRejected, match="not a JPEG, PNG or WebP"):
         serving.answer([Query(1, image=b"GIF89a and more")])
 

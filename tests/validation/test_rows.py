@@ -101,3 +101,9 @@ def test_garbage_gives_no_columns_and_no_crash(content: bytes) -> None:
 
 def test_repeated_ids_are_counted() -> None:
     assert parse_rows(styles(row("1"), row("2"), row("1"), row("1"))).duplicate_ids == 2
+
+
+def test_the_stock_is_read_where_it_is_delivered() -> None:
+    rows = parse_rows(styles(row("1") + ",false", header=f"{HEADER},in_stock"))
+    assert tuple(rows.frame.columns) == (*DELIVERY_COLUMNS, "in_stock")
+    assert rows.columns_missing == rows.columns_unknown == ()

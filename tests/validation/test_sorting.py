@@ -6,7 +6,7 @@ import pytest
 from recsys.artifacts.catalog import DELIVERY_COLUMNS
 from recsys.errors import ArtifactInvalid
 from recsys.validation import apply_row_failures
-from validation.delivery_builders import delivery, flat, picture, row, styles
+from validation.delivery_builders import HEADER, delivery, flat, picture, row, styles
 
 
 def test_sound_products_come_sorted_by_id_as_text_with_their_image() -> None:
@@ -19,6 +19,33 @@ def test_sound_products_come_sorted_by_id_as_text_with_their_image() -> None:
     of_ten = measures.set_index("id").loc["10"]
     assert products["sha256_pixels"][0] == of_ten["sha256_pixels"]
     assert len(catalog.quarantine) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("true", "true"),
+        ("Yes", "true"),
+        ("1", "true"),
+        ("", "true"),
+        ("NA", "true"),
+        ("false", "false"),
+        ("NO", "false"),
+        (" 0 ", "false"),
+    ],
+)
+def test_a_product_is_in_stock_unless_its_row_says_no(said: str, kept: str) -> None:
+    csv = styles(f"{row('1')},{said}", header=f"{HEADER},in_stock")
+    _, _, catalog = delivery(csv, {"1.png": picture()})
+    assert catalog.products["in_stock"].tolist() == [kept]
+
+
+def test_a_stock_that_is_no_flag_sets_the_product_aside() -> None:
+    csv = styles(f"{row('1')},some", header=f"{HEADER},in_stock")
+    _, _, catalog = delivery(csv, {"1.png": picture()})
+    (aside,) = catalog.quarantine.to_dict("records")
+    assert aside["reason"] == "bad_stock"
+    assert aside["detail"] == "in_stock is 'some'; allowed: true or false"
 
 
 def test_unknown_attributes_become_na() -> None:

@@ -26,6 +26,8 @@ LABEL_COLUMN = "articleType"
 # How a catalog writes that it does not know a value.
 UNKNOWN = "NA"
 DELIVERY_COLUMNS: tuple[str, ...] = (ID_COLUMN, *ATTRIBUTES, NAME_COLUMN)
+# May be delivered too: whether a product can be bought. Without it all can.
+STOCK_COLUMN = "in_stock"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial, reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +32,17 @@ from recsys.errors import (
 )
 from recsys.index.build import open_index
 from recsys.index.search import search
-from recsys.serving.requests import Query
+from recsys.serving.ranking import SCORE_DIGITS, Found, Ranked, candidates, rank, told
+from recsys.serving.requests import Query, Selection
 
-# A float32 cosine is good to about seven digits.
-_SCORE_DIGITS: Final = 6
+# A few more than are needed, for the duplicates among them, and how far to look if they do
+# not suffice.
+_SPARE: Final = 8
+_WIDEN: Final = 4
+# What masks of conditions may take of a worker's memory.
+_MASK_BYTES: Final = 32 << 20
+_FEWEST_MASKS: Final = 4
+_MOST_MASKS: Final = 512
 
 Vectors = npt.NDArray[np.float32]
 
@@ -43,12 +52,15 @@ class Answer:
     """The recommendations for one query, closest first.
 
     Each result holds ``product_id``, ``score`` (cosine, -1 to 1, higher is closer),
-    ``name`` and ``attributes``. ``underfilled`` when there are fewer than were asked for:
-    no more products satisfy the conditions, or the release is that small.
+    ``name`` and ``attributes``; and ``rank_score``, what it was ranked by, where that is
+    not the score. ``underfilled`` when there are fewer than were asked for: no more
+    products may be shown, or the release is that small. ``unknown_products`` are the ids
+    that were to choose among and are not in the release.
     """
 
     results: tuple[dict[str, Any], ...]
     underfilled: bool
+    unknown_products: tuple[str, ...] = ()
 
 
 class ServingRelease:
@@ -73,6 +85,8 @@ class ServingRelease:
         self._index = index
         self._encoder = encoder
         self._image_limits = image_limits
+        masks = max(_FEWEST_MASKS, min(_MOST_MASKS, _MASK_BYTES // len(products)))
+        self._satisfying = lru_cache(masks)(products.satisfying)
 
     @classmethod
     def open(cls, folder: Path, image_limits: images.ImageLimits) -> ServingRelease:
@@ -105,7 +119,7 @@ class ServingRelease:
         return opened
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer queries together; those with equal conditions share one search.
+        """Answer queries together; those that choose among the same products share a search.
 
         A product asked about is never in its own results.
 
@@ -114,24 +128,17 @@ class ServingRelease:
         ProductUnknown
             A query names a product that the release does not hold.
         QueryRejected
-            Bytes that are not an acceptable image, or a condition on a field or value that
-            the release does not have.
+            Bytes that are not an acceptable image, or a condition or boost on a field or
+            value that the release does not have.
         """
         rows = [self._row(query) for query in queries]
         vectors = self._query_vectors(queries, rows)
         answers: dict[int, Answer] = {}
-        for where, places in _by_conditions(queries).items():
-            allowed = self._allowed(where, queries[places[0]]) if where else None
-            found = search(
-                self._index,
-                self._vectors,
-                vectors[places],
-                max(queries[place].k for place in places),
-                allowed=allowed,
-                exclude=[rows[place] for place in places],
-            )
-            for place, neighbours in zip(places, found, strict=True):
-                answers[place] = self._describe(neighbours, queries[place].k)
+        for selection, places in _by_selection(queries).items():
+            allowed, unknown = self._allowed(selection, queries[places[0]])
+            for place, chosen in self._chosen(queries, vectors, rows, places, allowed).items():
+                ranked = self._ranked(chosen, queries[place])
+                answers[place] = self._describe(ranked, queries[place].k, unknown)
         return [answers[place] for place in range(len(queries))]
 
     def _row(self, query: Query) -> int | None:
@@ -167,22 +174,107 @@ class ServingRelease:
             raise QueryRejected(_labelled(query, str(error))) from error
 
     def _allowed(
-        self, where: tuple[tuple[str, tuple[str, ...]], ...], query: Query
-    ) -> npt.NDArray[np.bool_]:
+        self, selection: Selection, query: Query
+    ) -> tuple[npt.NDArray[np.bool_] | None, tuple[str, ...]]:
+        """[n] the rows that may be shown, None for all; and ids to choose among of no product."""
+        if selection == Selection():
+            return None, ()
         try:
-            return self._products.mask(dict(where))
+            masks = [self._satisfying(*condition) for condition in selection.where]
+        except QueryRejected as error:
+            raise QueryRejected(_labelled(query, str(error))) from error
+        allowed = reduce(np.logical_and, masks, np.ones(len(self._products), bool))
+        unknown: tuple[str, ...] = ()
+        if selection.only is not None:
+            rows, unknown = self._products.rows(selection.only)
+            listed = np.zeros(len(allowed), bool)
+            listed[rows] = True
+            allowed &= listed
+        allowed[self._products.rows(selection.exclude)[0]] = False
+        return allowed, unknown
+
+    def _chosen(
+        self,
+        queries: Sequence[Query],
+        vectors: Vectors,
+        rows: Sequence[int | None],
+        places: Sequence[int],
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> dict[int, Found]:
+        """The candidates of each query at these places; looks further where groups hide some."""
+        chosen: dict[int, Found] = {}
+        waiting = list(places)
+        fetch = max(
+            _first_fetch(queries[place], self._groups(queries[place]) is not None)
+            for place in places
+        )
+        while waiting:
+            found = search(
+                self._index,
+                self._vectors,
+                vectors[waiting],
+                fetch,
+                allowed=allowed,
+                exclude=[rows[place] for place in waiting],
+            )
+            for place, neighbours in zip(waiting, found, strict=True):
+                query = queries[place]
+                enough = candidates(
+                    _found(neighbours, fetch),
+                    query.k,
+                    query.quality,
+                    self._groups(query),
+                    rows[place],
+                )
+                if enough is not None:
+                    chosen[place] = enough
+            waiting = [place for place in waiting if place not in chosen]
+            fetch *= _WIDEN
+        return chosen
+
+    def _ranked(self, chosen: Found, query: Query) -> Ranked:
+        try:
+            return rank(
+                chosen,
+                query.k,
+                query.quality,
+                self._groups(query),
+                partial(self._boosts, query),
+                self._vectors,
+            )
         except QueryRejected as error:
             raise QueryRejected(_labelled(query, str(error))) from error
 
-    def _describe(self, neighbours: Sequence[tuple[int, float]], k: int) -> Answer:
+    def _groups(self, query: Query) -> npt.NDArray[np.int32] | None:
+        return self._products.groups if query.quality.collapse else None
+
+    def _boosts(self, query: Query, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """[n] what a query adds to the score of each of these rows."""
+        added = np.zeros(len(rows))
+        for field, value, weight in query.quality.boost:
+            if query.quality.boost_is_default and not self._products.has(field, value):
+                continue
+            _, codes = self._products.coded(field, "boost")
+            added[codes[rows] == self._products.code(field, value, "boost")] += weight
+        return added
+
+    def _describe(self, ranked: Ranked, k: int, unknown: tuple[str, ...]) -> Answer:
         results = tuple(
-            {
-                **self._products.describe(row),
-                "score": round(min(1.0, max(-1.0, float(score))), _SCORE_DIGITS),
-            }
-            for row, score in neighbours[:k]
+            self._result(*result)
+            for result in zip(
+                ranked.rows.tolist(),
+                told(ranked.scores).tolist(),
+                np.where(ranked.rank_scores == ranked.scores, np.nan, ranked.rank_scores).tolist(),
+                strict=True,
+            )
         )
-        return Answer(results, underfilled=len(results) < k)
+        return Answer(results, underfilled=len(results) < k, unknown_products=unknown)
+
+    def _result(self, row: int, score: float, rank_score: float) -> dict[str, Any]:
+        result = {**self._products.describe(row), "score": score}
+        if not math.isnan(rank_score):
+            result["rank_score"] = round(rank_score, SCORE_DIGITS)
+        return result
 
     def _check(self) -> None:
         release = self.release
@@ -213,13 +305,22 @@ class ServingRelease:
         )
 
 
-def _by_conditions(
-    queries: Sequence[Query],
-) -> dict[tuple[tuple[str, tuple[str, ...]], ...], list[int]]:
-    places: dict[tuple[tuple[str, tuple[str, ...]], ...], list[int]] = {}
+def _by_selection(queries: Sequence[Query]) -> dict[Selection, list[int]]:
+    places: dict[Selection, list[int]] = {}
     for place, query in enumerate(queries):
-        places.setdefault(query.where, []).append(place)
+        places.setdefault(query.selection, []).append(place)
     return places
+
+
+def _first_fetch(query: Query, collapses: bool) -> int:
+    """So many neighbours mostly suffice."""
+    per_result = query.quality.candidates_per_result if query.quality.reorders else 1
+    return query.k * per_result + (_SPARE if collapses else 0)
+
+
+def _found(neighbours: Sequence[tuple[int, float]], fetch: int) -> Found:
+    table = np.array(neighbours, np.float64).reshape(-1, 2)
+    return Found(table[:, 0].astype(np.int64), table[:, 1], complete=len(table) < fetch)
 
 
 def _labelled(query: Query, message: str) -> str:

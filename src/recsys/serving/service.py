@@ -17,6 +17,7 @@ from recsys.serving.requests import (
     PredictionRequest,
     Query,
     RequestLimits,
+    Selection,
     decode_message,
     parse_request,
     request_puid,
@@ -108,6 +109,8 @@ def _answer_data(answer: Answer, release_id: str) -> dict[str, Any]:
     data: dict[str, Any] = {"results": list(answer.results), "release": release_id}
     if answer.underfilled:
         data["underfilled"] = True
+    if answer.unknown_products:
+        data["unknown_products"] = list(answer.unknown_products)
     return data
 
 
@@ -132,7 +135,7 @@ class _Trace:
             kind=kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "",
             queries=len(self.queries),
             k=max((query.k for query in self.queries), default=0),
-            filtered=any(query.where for query in self.queries),
+            filtered=any(query.selection != Selection() for query in self.queries),
             asked=tuple(_asked(query) for query in self.queries),
             results=tuple(len(answer.results) for answer in self.answers),
             answers=tuple(

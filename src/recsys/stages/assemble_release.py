@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys import names, release
-from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN, ValidatedCatalog
+from recsys.artifacts.catalog import (
+    ATTRIBUTES,
+    NAME_COLUMN,
+    STOCK_COLUMN,
+    CatalogSplit,
+    ValidatedCatalog,
+)
 from recsys.artifacts.digests import canonical_json
 from recsys.artifacts.index import EmbeddingSet, SearchIndex
-from recsys.artifacts.model import ApprovedModel
+from recsys.artifacts.model import ApprovedModel, TrainedModel
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import MANIFEST, RELEASE_FILES, Release
@@ -17,6 +23,7 @@ from recsys.stages.build_index import INDEX
 from recsys.stages.embed_catalog import IDS, VECTORS
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import products_of
+from recsys.stages.split_catalog import groups_of
 from recsys.stages.task import Task, refs_by_repo, scratch_folder
 from recsys.stages.vectors import MODEL_PATH
 
@@ -39,7 +46,7 @@ def run(night: Night) -> Receipt:
             model=champion.artifact,
             embeddings=embeddings.artifact,
             index=search.artifact,
-            products=_product_table(night, validated, embeddings),
+            products=_product_table(night, validated, embeddings, champion),
             embedder=folder / MODEL_PATH[1:],
             index_file=folder / INDEX[1:],
             vectors=folder / VECTORS[1:],
@@ -85,16 +92,24 @@ def _gather(
 
 
 def _product_table(
-    night: Night, validated: Opened[ValidatedCatalog], embeddings: Opened[EmbeddingSet]
+    night: Night,
+    validated: Opened[ValidatedCatalog],
+    embeddings: Opened[EmbeddingSet],
+    champion: Opened[ApprovedModel],
 ) -> ProductTable:
+    """Ids, names and attributes; the stock if it was delivered, and who shows the same picture."""
     products = products_of(night, validated)
     ids = products["id"].tolist()
     if canonical_json(ids) != night.read(embeddings.ref, IDS):
         raise ArtifactInvalid(
             f"{embeddings.ref} holds vectors of other products than {validated.ref}"
         )
+    split = night.open(champion.artifact.model, TrainedModel).artifact.split
     return ProductTable.from_columns(
         ids,
         products[NAME_COLUMN].tolist(),
         {field: products[field].tolist() for field in ATTRIBUTES},
+        # The split that the model was made with is of these very products.
+        groups=groups_of(night, night.open(split, CatalogSplit)),
+        in_stock=(products[STOCK_COLUMN] == "true").tolist() if STOCK_COLUMN in products else None,
     )

@@ -11,6 +11,7 @@ from recsys import catalog, names, quarantine, validation
 from recsys.artifacts.catalog import (
     ATTRIBUTES,
     NAME_COLUMN,
+    STOCK_COLUMN,
     MeasuredCatalog,
     ValidatedCatalog,
 )
@@ -135,6 +136,8 @@ def _kept(night: Night, tonight: _Tables, previous_products: pd.DataFrame | None
 
 def _together(products: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat([products.assign(kept=False), kept.assign(kept=True)])
+    if STOCK_COLUMN in both:  # one of the two nights may not have said
+        both[STOCK_COLUMN] = both[STOCK_COLUMN].fillna("true")
     return both.sort_values("id", ignore_index=True)
 
 
@@ -146,6 +149,10 @@ def _changes(products: pd.DataFrame, previous: pd.DataFrame | None) -> pd.DataFr
 def _digests(products: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Digest of the attributes and of the picture, by product."""
     rows = products[[*ATTRIBUTES, NAME_COLUMN]].to_dict("records")
+    if STOCK_COLUMN in products:
+        # To deliver the column is no change; to run out of stock is.
+        for row, in_stock in zip(rows, products[STOCK_COLUMN], strict=True):
+            row |= {STOCK_COLUMN: in_stock} if in_stock == "false" else {}
     return {
         product: (sha256_bytes(canonical_json(row)), picture)
         for product, row, picture in zip(

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from recsys.artifacts.catalog import DELIVERY_COLUMNS, ID_COLUMN
+from recsys.artifacts.catalog import DELIVERY_COLUMNS, ID_COLUMN, STOCK_COLUMN
 
 # Longer values are no catalog text. csv's own bound on a field, 131,072 characters, stands
 # behind it, so that a quote which is never closed cannot eat the whole file.
 MAX_FIELD_CHARACTERS = 2_000
+_READ_COLUMNS = (*DELIVERY_COLUMNS, STOCK_COLUMN)
 # Ids become file names and URLs.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # What errors="surrogateescape" makes of a byte that is not UTF-8.
@@ -33,8 +34,8 @@ class ParsedRows:
     ----------
     frame
         One row a well-formed row, in delivered order, ids possibly repeated; the columns
-        of `DELIVERY_COLUMNS` that were delivered, all text: ``NA`` and the empty text
-        stay what they are.
+        of `DELIVERY_COLUMNS` that were delivered, and ``in_stock`` if it was, all text:
+        ``NA`` and the empty text stay what they are.
     malformed
         One row a row set aside: ``id`` (empty when unreadable) and ``detail``.
     undecodable_rows
@@ -100,7 +101,7 @@ def parse_rows(styles_csv: bytes) -> ParsedRows:
         undecodable_rows=undecodable,
         columns_missing=tuple(name for name in DELIVERY_COLUMNS if name not in places),
         columns_unknown=tuple(
-            _printable(name) for name in header.fields if name not in DELIVERY_COLUMNS
+            _printable(name) for name in header.fields if name not in _READ_COLUMNS
         ),
     )
 
@@ -173,7 +174,7 @@ def _next(reader: Iterator[list[str]]) -> _Record | None:
 def _places(header: Sequence[str]) -> dict[str, int]:
     """Where each delivery column stands; a doubled one is as good as missing."""
     names = [name.strip() for name in header]
-    return {name: names.index(name) for name in DELIVERY_COLUMNS if names.count(name) == 1}
+    return {name: names.index(name) for name in _READ_COLUMNS if names.count(name) == 1}
 
 
 def _fault(fields: Sequence[str], width: int) -> str:

@@ -14,6 +14,7 @@ from recsys.artifacts.catalog import (
     ID_COLUMN,
     LABEL_COLUMN,
     NAME_COLUMN,
+    STOCK_COLUMN,
     UNKNOWN,
 )
 from recsys.validation.rows import ParsedRows, usable_id
@@ -24,10 +25,16 @@ MIN_SIDE_PIXELS: Final = 16
 MIN_CONTRAST: Final = 1.0
 
 _SHOWN = 100
+# How a delivery may say that a product can be bought, or not; what says nothing can be.
+_STOCK: Final = {
+    **dict.fromkeys(("true", "1", "yes", "", UNKNOWN.lower()), "true"),
+    **dict.fromkeys(("false", "0", "no"), "false"),
+}
 # The rule behind each reason that is no expectation of a suite.
 _RULES: Final = {
     "malformed_row": "a row is well-formed CSV in UTF-8",
     "missing_field": f"{ID_COLUMN}, {LABEL_COLUMN} and {NAME_COLUMN} are given",
+    "bad_stock": f"{STOCK_COLUMN} is true or false where it is given",
     "bad_id": "an id can be a file name and part of a URL",
     "duplicate_id": "an id has one row",
     "no_image": "a product has an image",
@@ -46,12 +53,13 @@ class SortedCatalog:
     ----------
     products
         The sound products, sorted by id as text: the columns of `DELIVERY_COLUMNS` (an
-        unknown attribute is ``NA``), ``image`` (its path), ``sha256_bytes`` and
-        ``sha256_pixels``.
+        unknown attribute is ``NA``), ``in_stock`` (true or false) if it was delivered,
+        ``image`` (its path), ``sha256_bytes`` and ``sha256_pixels``.
     quarantine
         One row a delivered row: ``id``; ``reason`` (malformed_row, missing_field, bad_id,
-        duplicate_id, no_image, undecodable_image, tiny_image or blank_image, or a code of
-        the suite that judges rows: the first that applies); ``detail``, what was found;
+        duplicate_id, bad_stock, no_image, undecodable_image, tiny_image or blank_image, or
+        a code of the suite that judges rows: the first that applies); ``detail``, what was
+        found;
         ``expectation``, which of the suite's it failed, or the rule. A repeated id stands
         here although its first row may be a product.
     """
@@ -66,7 +74,8 @@ def sort_out(rows: ParsedRows, measures: pd.DataFrame) -> SortedCatalog:
     Images that no row names are left out; of several images with one stem the first by
     path counts.
     """
-    delivered = rows.frame.reindex(columns=list(DELIVERY_COLUMNS), fill_value="").astype("str")
+    columns = [*DELIVERY_COLUMNS, *rows.frame.columns.intersection([STOCK_COLUMN])]
+    delivered = rows.frame.reindex(columns=columns, fill_value="").astype("str")
     images = measures.sort_values("path").drop_duplicates("id").set_index("id")
     table = delivered.join(images, on=ID_COLUMN)
     verdicts = [_judge(row) for row in _facts(table)]
@@ -115,6 +124,7 @@ class _Facts:
     id: str
     label: str
     name: str
+    stock: str
     repeated: bool
     has_image: bool
     decodes: bool
@@ -136,6 +146,7 @@ def _facts(table: pd.DataFrame) -> list[_Facts]:
             known[ID_COLUMN],
             known[LABEL_COLUMN],
             known[NAME_COLUMN],
+            known.get(STOCK_COLUMN, pd.Series("", known.index)),
             known[ID_COLUMN].duplicated(),
             has_image,
             known["decodes"],
@@ -157,6 +168,8 @@ def _judge(row: _Facts) -> tuple[str, str]:
         return "bad_id", "ids are letters, digits, '.', '_' and '-', at most 100 of them"
     if row.repeated:
         return "duplicate_id", "an earlier row has this id"
+    if _in_stock(row.stock) is None:
+        return "bad_stock", f"{STOCK_COLUMN} is {row.stock[:_SHOWN]!r}; allowed: true or false"
     if not row.has_image:
         return "no_image", "no image file of this name was delivered"
     if not row.decodes:
@@ -171,6 +184,11 @@ def _judge(row: _Facts) -> tuple[str, str]:
     return "", ""
 
 
+def _in_stock(text: str) -> str | None:
+    """A flag as it is kept, None if it is none."""
+    return _STOCK.get(text.strip().lower())
+
+
 def _missing_fields(row: _Facts) -> list[str]:
     empty = [] if row.id.strip() else [ID_COLUMN]
     # An unknown article type cannot be learned. A name may well be NA.
@@ -180,8 +198,16 @@ def _missing_fields(row: _Facts) -> list[str]:
 
 def _products(sound: pd.DataFrame) -> pd.DataFrame:
     products = sound.rename(columns={"path": "image"})[
-        [*DELIVERY_COLUMNS, "image", "sha256_bytes", "sha256_pixels"]
+        [
+            *DELIVERY_COLUMNS,
+            *sound.columns.intersection([STOCK_COLUMN]),
+            "image",
+            "sha256_bytes",
+            "sha256_pixels",
+        ]
     ].astype("str")
+    if STOCK_COLUMN in products:
+        products[STOCK_COLUMN] = products[STOCK_COLUMN].map(_in_stock).astype("str")
     for field in ATTRIBUTES:
         products[field] = products[field].where(products[field].str.strip() != "", UNKNOWN)
     return products.sort_values(ID_COLUMN, ignore_index=True)
