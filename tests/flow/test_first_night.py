@@ -103,6 +103,21 @@ def test_a_filter_is_kept_to(platform: Platform) -> None:
     assert genders == {"Women"}
 
 
+def test_of_products_that_show_one_picture_one_is_shown(platform: Platform) -> None:
+    table = ProductTable.load(platform.settings.releases_dir / str(platform.live))
+    one, other = planted_faults(platform.settings.drawn_products).duplicates
+    assert table.groups is not None
+    assert table.groups[table.row(one)] == table.groups[table.row(other)]
+
+    def shown(**options: object) -> set[str]:
+        query = {"product_id": some_product(platform), "k": 100, "only": [one, other], **options}
+        answer = platform.post({"jsonData": query}).json()["jsonData"]
+        return {item["product_id"] for item in answer["results"]}
+
+    assert len(shown()) == 1
+    assert shown(collapse=False) == {one, other}
+
+
 def test_an_unchanged_night_does_no_work_and_redeploys_nothing(platform: Platform) -> None:
     live = platform.live
     receipts = run_night(platform.settings)

@@ -167,7 +167,6 @@ def reference(catalog: list[Product], query: Query) -> list[tuple[str, float, fl
         if row != own
         and may_be_shown(catalog[row], name(row), query.selection)
         and cosine(catalog, own, row) >= quality.min_score
-        and not (quality.collapse and catalog[row].group == catalog[own].group)
     ]
     shown.sort(key=lambda row: (-cosine(catalog, own, row), row))
     group = {row: catalog[row].group if quality.collapse else row for row in shown}
@@ -296,15 +295,14 @@ def test_so_it_is_on_vectors_of_any_direction(
         best: dict[int, int] = {}
         for row in np.argsort(-(vectors * vectors[own]).sum(axis=1), kind="stable").tolist():
             group = catalog[row].group
-            if may_be_shown(catalog[row], name(row), query.selection):
+            if row != own and may_be_shown(catalog[row], name(row), query.selection):
                 best.setdefault(group, row)
-        best.pop(catalog[own].group, None)
         expected = [name(row) for row in list(best.values())[: query.k]]
         assert [product_id for product_id, _, _ in told(answer)] == expected
 
 
 def test_a_large_group_does_not_hide_what_lies_behind_it() -> None:
-    catalog = [Product(0), *[Product(0, group=1)] * 300, Product(4, group=2)]
+    catalog = [Product(1), *[Product(0, group=1)] * 300, Product(4, group=2)]
     (answer,) = opened(catalog).answer([Query(3, name(0), quality=Quality(collapse=True))])
     assert [product_id for product_id, _, _ in told(answer)] == [name(1), name(301)]
     assert answer.underfilled

@@ -224,7 +224,6 @@ class ServingRelease:
                     query.k,
                     query.quality,
                     self._groups(query),
-                    rows[place],
                 )
                 if enough is not None:
                     chosen[place] = enough

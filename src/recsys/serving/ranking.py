@@ -5,7 +5,7 @@ An answer is defined without regard to how the search goes about it:
 1. Of the products that may be shown, the closest come first, ties by row. Those below
    ``min_score`` are dropped.
 2. With ``collapse``, products that show the same picture are a group; else each is one of
-   its own. The product asked about stands for its group, so that no other of it is shown.
+   its own. The product asked about is in none: the best that shows its picture is shown.
 3. With boosts or diversity, the candidates are the products before the first one of the
    group that would be one too many (``candidates_per_result`` for each place asked for).
    They are sorted by their boosted score, ties by row. Of each group the best stays.
@@ -76,7 +76,6 @@ def candidates(
     k: int,
     quality: Quality,
     groups: npt.NDArray[np.int32] | None,
-    own: int | None,
 ) -> Found | None:
     """The found products among which the answer is chosen; None when too few were looked at.
 
@@ -87,18 +86,11 @@ def candidates(
     groups
         [n_products] the group of every product; None when each is one of its own, or when
         they are not to be collapsed.
-    own
-        The row of the product asked about, which is not among the found.
     """
     close = told(found.scores) >= quality.min_score
     complete = found.complete or not close.all()
     rows, scores = found.rows[close], found.scores[close]
-    if groups is None:
-        group: Rows | npt.NDArray[np.int32] = rows
-    else:
-        others = groups[rows] != groups[own] if own is not None else np.ones(len(rows), bool)
-        rows, scores = rows[others], scores[others]
-        group = groups[rows]
+    group = rows if groups is None else groups[rows]
     wanted = k * quality.candidates_per_result if quality.reorders else k
     firsts = np.sort(np.unique(group, return_index=True)[1])
     if len(firsts) > wanted:

@@ -67,6 +67,23 @@ def test_a_delta_adds_changes_and_removes(tmp_path: Path, full: Path, delta: Pat
     assert after.artifact.changes == {"added": 1, "attributes_changed": 1, "removed": 1}
 
 
+def test_running_out_of_stock_is_a_change_and_saying_that_there_is_some_is_none(
+    tmp_path: Path, full: Path
+) -> None:
+    validate(settings_for(tmp_path, full))
+    header, *rows = (full / "styles.csv").read_text().splitlines()
+    kept = [row for row in rows if row.count(",") == header.count(",")]
+    out_of_stock = kept[3].split(",")[0]
+    said = [f"{row},{str(not row.startswith(f'{out_of_stock},')).lower()}" for row in kept]
+    (full / "styles.csv").write_text("\n".join([f"{header},in_stock", *said]) + "\n")
+    night, after, _ = validate(settings_for(tmp_path, full))
+    stock = read_frame(night, after.ref, PRODUCTS).set_index("id")["in_stock"]
+    assert stock[stock == "false"].index.tolist() == [out_of_stock]
+    assert set(stock) == {"true", "false"}
+    changes = read_frame(night, after.ref, CHANGES).to_dict("records")
+    assert changes == [{"id": out_of_stock, "change": "attributes_changed"}]
+
+
 def test_only_the_deltas_pictures_are_measured(tmp_path: Path, full: Path, delta: Path) -> None:
     validate(settings_for(tmp_path, full))
     night, after, _ = validate(settings_for(tmp_path, delta))
