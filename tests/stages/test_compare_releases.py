@@ -92,7 +92,7 @@ def test_versions_commits_settings_and_parameters_are_compared(tmp_path: Path) -
         "parameters": ["assemble_release.of"],
     }
     assert found.fields["settings"] == [
-        FieldDifference("epochs", 6, 9),
+        FieldDifference("epochs", 12, 9),
         FieldDifference("seed", 20, 21),
     ]
 
