@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument(
         "--schedules",
         nargs="+",
-        default=["3:0:0", "4:0:0", "8", "16"],
+        default=["3:0:0", "4:0:0", "8", "12"],
         metavar="EPOCHS[:SHIFT:DROPOUT]",
         help="of ours; shift and dropout are the settings' own unless given",
     )
