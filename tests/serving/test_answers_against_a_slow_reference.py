@@ -308,6 +308,13 @@ def test_a_large_group_does_not_hide_what_lies_behind_it() -> None:
     assert answer.underfilled
 
 
+def test_the_last_of_a_group_may_be_its_best() -> None:
+    catalog = [Product(1), *[Product(0, group=1)] * 20, Product(0, colour="Blue", group=1)]
+    quality = Quality(collapse=True, boost=(("colour", "Blue", 0.25),), candidates_per_result=1)
+    (answer,) = opened(catalog).answer([Query(1, name(0), quality=quality)])
+    assert told(answer) == [(name(21), 0.5, 0.75)]
+
+
 @pytest.mark.parametrize(
     ("boost", "says"),
     [
