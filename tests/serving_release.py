@@ -122,6 +122,7 @@ def parts(folder: Path, seed: int = 0) -> dict[str, Any]:
         dimension=dimension,
         recall_at_10=1.0,
         recall_queries=10,
+        filtered_recall_at_10={},
         verdict=verdict(),
     )
     return {

@@ -180,9 +180,21 @@ class Settings(BaseSettings):
 
     # Index
     index_factory: str = Field(
-        "auto", description="FAISS factory string, or 'auto' to choose by catalog size."
+        "auto", description="FAISS factory string, or 'auto' to choose by size and recall."
     )
-    index_nprobe: int = Field(16, ge=1, le=65_536, description="Lists searched by an IVF index.")
+    index_nprobe: int = Field(
+        16, ge=1, le=65_536, description="Lists searched by an IVF index that is not chosen."
+    )
+    index_max_bytes: int = Field(
+        4_000_000_000, ge=1, description="Largest index that keeps vectors whole under 'auto'."
+    )
+    recall_target: float = Field(
+        0.995,
+        ge=0,
+        le=1,
+        description="Share of true neighbours that an index must find to be chosen; above what the"
+        " gate asks (0.99), which asks other queries.",
+    )
     recall_queries: int = Field(1_000, ge=1, description="Frozen queries for the recall gate.")
 
     # Serving

@@ -30,7 +30,17 @@ def approved(verdict: Verdict = PASSED) -> ApprovedModel:
 
 def searchable(verdict: Verdict = PASSED) -> SearchIndex:
     return SearchIndex(
-        names.commit_ref(names.EMBEDDINGS, COMMIT), DIGEST, DIGEST, "Flat", 1, 9, 8, 1.0, 9, verdict
+        names.commit_ref(names.EMBEDDINGS, COMMIT),
+        DIGEST,
+        DIGEST,
+        "Flat",
+        1,
+        9,
+        8,
+        1.0,
+        9,
+        {"1_percent": 0.999},
+        verdict,
     )
 
 
@@ -68,6 +78,14 @@ def test_a_model_approved_before_there_were_more_gates_is_still_read() -> None:
     label_verdict, verdict = new.pop("verdicts")
     old = {**new, "schema_version": 1, "verdict": verdict, "label_verdict": label_verdict}
     assert ApprovedModel.from_data(old) == approved()
+
+
+def test_an_index_from_before_filters_were_measured_is_still_read() -> None:
+    old = json.loads(searchable().to_json())
+    del old["filtered_recall_at_10"]
+    assert SearchIndex.from_data({**old, "schema_version": 1}) == replace(
+        searchable(), filtered_recall_at_10={}
+    )
 
 
 def test_a_model_that_no_gate_judged_is_not_approved() -> None:

@@ -18,6 +18,7 @@ from recsys.drawing import (
     draw_curves,
     draw_search,
     draw_slices,
+    draw_trade_off,
 )
 
 EPOCHS = [
@@ -66,6 +67,19 @@ def trials() -> pd.DataFrame:
     )
 
 
+def candidates() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "factory": ["Flat", "IVF256,Flat", "IVF256,Flat", "IVF512,Flat"],
+            "nprobe": [1, 4, 8, 8],
+            "recall_at_k": [1.0, 0.98, 0.999, 0.99],
+            "read_bytes": [4e7, 1e6, 1.6e6, 1.2e6],
+            "index_bytes": [40_000_000] * 4,
+            "chosen": [False, False, True, False],
+        }
+    )
+
+
 DRAWINGS: dict[str, Callable[[Path], None]] = {
     "curves": lambda out: draw_curves(EPOCHS, out, best=4),
     "one epoch": lambda out: draw_curves(EPOCHS[:1], out),
@@ -76,6 +90,7 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "slices": lambda out: draw_slices(slices(), out),
     "slices without champion": lambda out: draw_slices(slices(float("nan")), out),
     "search": lambda out: draw_search(trials(), out, value="validation accuracy"),
+    "trade-off": lambda out: draw_trade_off(candidates(), out, target=0.998),
     "search that only pruned": lambda out: draw_search(
         trials().assign(finished=False), out, value="validation accuracy"
     ),

@@ -65,7 +65,14 @@ MODEL_PROBES = {
     "multiply_adds": 1.8e7,
     "encode_within_budget": True,
 }
-INDEX = {"recall_at_10": 1.0, "rows_share": 1.0, "dimension_matches": 1, "self_found_share": 1.0}
+SELECTIVITIES = ("10_percent", "1_percent", "0_1_percent", "5_items")
+INDEX = {
+    "recall_at_10": 1.0,
+    **{f"recall_at_10_of_{name}": 1.0 for name in SELECTIVITIES},
+    "rows_share": 1.0,
+    "dimension_matches": 1,
+    "self_found_share": 1.0,
+}
 SERVICE = {
     "requests": 0,
     "error_share": 0.0,
@@ -123,6 +130,7 @@ ROLLBACK = {"precision_at_10_gain": 0.01, "rolled_back_from": False}
         ("model_probes", MODEL_PROBES, {"multiply_adds": 6e8}),
         ("model_probes", MODEL_PROBES, {"encode_within_budget": False}),
         ("index", INDEX, {"recall_at_10": 0.98}),
+        *(("index", INDEX, {f"recall_at_10_of_{name}": 0.98}) for name in SELECTIVITIES),
         ("index", INDEX, {"rows_share": 0.999}),
         ("index", INDEX, {"dimension_matches": 0}),
         ("service", SERVICE, {"error_share": 0.06}),

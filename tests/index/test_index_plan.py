@@ -5,19 +5,43 @@ import pytest
 from recsys.errors import SettingsInvalid
 from recsys.index import plan
 
+ROOM = 4_000_000_000
+
+
+@pytest.mark.parametrize("rows", [1, 960, 10_000])
+def test_auto_is_exact_until_lists_pay(rows: int) -> None:
+    assert plan(rows, 192, "auto", ROOM) == ("Flat",)
+
 
 @pytest.mark.parametrize(
-    ("rows", "expected"),
+    ("rows", "lists"),
     [
-        (1, "Flat"),
-        (44_000, "Flat"),
-        (200_000, "Flat"),
-        (200_001, "IVF2048,Flat"),  # 4 × 447 = 1,789
-        (1_000_000, "IVF4096,Flat"),  # 4 × 1,000
+        (10_001, (128, 256)),  # 2 × 100
+        (40_000, (256, 512)),  # 2 × 200
+        (1_000_000, (1_024, 2_048)),  # 2 × 1,000
     ],
 )
-def test_auto_is_exact_until_lists_pay(rows: int, expected: str) -> None:
-    assert plan(rows, 128, "auto") == expected
+def test_auto_tries_lists_beside_exact_search(rows: int, lists: tuple[int, int]) -> None:
+    few, many = (f"IVF{count},Flat" for count in lists)
+    assert plan(rows, 192, "auto", ROOM) == ("Flat", few, many)
+    for factory in (few, many):
+        assert plan(rows, 192, factory, ROOM) == (factory,)
+
+
+@pytest.mark.parametrize(
+    ("rows", "codes"),
+    [
+        (3_800_000, "Flat"),  # × (4 × 256 + 8) bytes are 3.9 GB
+        (3_900_000, "SQ8"),  # 4.02 GB
+        (15_000_000, "SQ8"),  # × (256 + 8) are 3.96 GB
+        (100_000_000, "PQ64"),
+    ],
+)
+def test_lists_hold_what_fits(rows: int, codes: str) -> None:
+    _, few, many = plan(rows, 256, "auto", ROOM)
+    assert few.endswith(f",{codes}")
+    assert many.endswith(f",{codes}")
+    assert plan(rows, 256, many, ROOM) == (many,)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +49,7 @@ def test_auto_is_exact_until_lists_pay(rows: int, expected: str) -> None:
     ["Flat", "SQ8", "SQfp16", "HNSW32", "HNSW16,Flat", "IVF64,Flat", "IVF64,SQ8", "IVF64,PQ16"],
 )
 def test_a_known_factory_is_kept(factory: str) -> None:
-    assert plan(40_000, 128, factory) == factory
+    assert plan(40_000, 128, factory, ROOM) == (factory,)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +57,7 @@ def test_a_known_factory_is_kept(factory: str) -> None:
 )
 def test_an_unknown_factory_is_refused_with_what_is_allowed(factory: str) -> None:
     with pytest.raises(SettingsInvalid, match=r"RECSYS_INDEX_FACTORY: .*allowed: auto, Flat"):
-        plan(40_000, 128, factory)
+        plan(40_000, 128, factory, ROOM)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +71,9 @@ def test_an_unknown_factory_is_refused_with_what_is_allowed(factory: str) -> Non
 )
 def test_a_factory_that_the_catalog_is_too_small_for_is_refused(factory: str, message: str) -> None:
     with pytest.raises(SettingsInvalid, match=message):
-        plan(2_000, 128, factory)
+        plan(2_000, 128, factory, ROOM)
 
 
 def test_no_vectors_need_no_index() -> None:
     with pytest.raises(SettingsInvalid, match="needs vectors"):
-        plan(0, 128, "auto")
+        plan(0, 128, "auto", ROOM)

@@ -5,10 +5,18 @@ import pytest
 
 from index.unit_vectors import brute_force, rows_of, units, with_duplicates
 from recsys.errors import ArtifactInvalid, QueryRejected
-from recsys.index import build, search
-from recsys.index import search as search_function
+from recsys.index import Way, build, search
 
 FACTORIES = ["Flat", "SQ8", "IVF16,Flat", "IVF16,SQ8", "HNSW8"]
+
+
+def take(monkeypatch: pytest.MonkeyPatch, way: Way) -> None:
+    """Send every filtered search this way."""
+    monkeypatch.setitem(
+        search.__globals__,
+        "way_of",
+        lambda total, allowed: Way.UNFILTERED if allowed == total else way,
+    )
 
 
 def test_a_hand_made_catalog_gives_hand_made_scores() -> None:
@@ -54,11 +62,11 @@ def test_a_row_never_finds_itself_when_excluded(factory: str) -> None:
 
 @pytest.mark.parametrize("factory", FACTORIES)
 @pytest.mark.parametrize("allowed_rows", [0, 1, 5, 20, 200])
-@pytest.mark.parametrize("few", [0, 20_000], ids=["inside the index", "on the subset"])
+@pytest.mark.parametrize("way", [Way.SUBSET, Way.OVER_FETCH, Way.SELECTOR])
 def test_a_filtered_query_is_full_while_matches_exist(
-    monkeypatch: pytest.MonkeyPatch, factory: str, allowed_rows: int, few: int
+    monkeypatch: pytest.MonkeyPatch, factory: str, allowed_rows: int, way: Way
 ) -> None:
-    monkeypatch.setitem(search_function.__globals__, "_EXACT_UP_TO_ROWS", few)
+    take(monkeypatch, way)
     vectors, queries = units(2_000), units(10, seed=4)
     allowed = np.zeros(2_000, bool)
     allowed[np.random.default_rng(2).permutation(2_000)[:allowed_rows]] = True
@@ -68,7 +76,7 @@ def test_a_filtered_query_is_full_while_matches_exist(
     ):
         assert len(answer) == min(10, allowed_rows)
         assert all(allowed[row] for row in rows_of(answer))
-        if few or factory == "Flat":
+        if way is Way.SUBSET or factory == "Flat":
             assert answer == brute_force(vectors, query, 10, allowed)
 
 

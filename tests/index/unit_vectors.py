@@ -20,6 +20,14 @@ def with_duplicates(rows: int, dimension: int = 16) -> np.ndarray:
     return units(rows // 10, dimension)[picks]
 
 
+def clustered(rows: int, dimension: int, kinds: int) -> np.ndarray:
+    """Vectors that crowd around as many centres as there are kinds, as embeddings do."""
+    rng = np.random.default_rng(2)
+    centres = units(kinds, dimension, seed=6)[rng.integers(0, kinds, rows)]
+    vectors = centres + 0.5 * units(rows, dimension, seed=7)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
 def brute_force(
     vectors: np.ndarray,
     query: np.ndarray,

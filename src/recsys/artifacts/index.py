@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from recsys import names
 from recsys.artifacts.base import Artifact, require
@@ -39,10 +39,12 @@ class SearchIndex(Artifact):
 
     The commit holds ``/index.faiss``: inner product over unit vectors, row numbers as ids.
     ``factory`` is the FAISS factory string; ``recall_at_10`` is measured against exact
-    search on ``recall_queries`` frozen queries.
+    search on ``recall_queries`` frozen queries; ``filtered_recall_at_10`` by selectivity is
+    that of the same queries under filters.
     """
 
     kind: ClassVar[str] = "search_index"
+    schema_version: ClassVar[int] = 2
 
     embeddings: str
     model_digest: str
@@ -53,6 +55,7 @@ class SearchIndex(Artifact):
     dimension: int
     recall_at_10: float
     recall_queries: int
+    filtered_recall_at_10: dict[str, float]
     verdict: Verdict
 
     def __post_init__(self) -> None:
@@ -63,6 +66,13 @@ class SearchIndex(Artifact):
     def version(self) -> str:
         """The index's short name."""
         return names.index_version(self.index_digest)
+
+    @classmethod
+    def from_data(cls, fields: Any) -> Self:
+        """As the others; schema 1 was not measured under filters."""
+        if isinstance(fields, dict) and fields.get("schema_version") == 1:
+            fields = {**fields, "schema_version": cls.schema_version, "filtered_recall_at_10": {}}
+        return super().from_data(fields)
 
     @classmethod
     def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from recsys.drawing.confusion import draw_confused_pairs, draw_confusion_matrix
 from recsys.drawing.curves import draw_curves
 from recsys.drawing.search import draw_search
 from recsys.drawing.slices import draw_slices
+from recsys.drawing.trade_off import draw_trade_off
 
 __all__ = [
     "draw_confused_pairs",
@@ -15,4 +16,5 @@ __all__ = [
     "draw_curves",
     "draw_search",
     "draw_slices",
+    "draw_trade_off",
 ]

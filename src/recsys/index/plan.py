@@ -1,4 +1,4 @@
-"""Which FAISS index fits a catalog of a given size."""
+"""Which FAISS indexes fit a catalog of a given size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Final
 from recsys.errors import SettingsInvalid
 
 AUTO: Final = "auto"
-# Exact search of 200,000 × 128 takes some 20 ms a query on one core; above, lists pay.
-EXACT_UP_TO: Final = 200_000
+# Exact search of 10,000 × 192 takes a millisecond on one core; above, lists pay.
+EXACT_UP_TO: Final = 10_000
+# FAISS keeps a row number beside each vector in a list.
+_ROW_NUMBER_BYTES: Final = 8
 # FAISS wants 39 training vectors for each centroid it learns (Clustering.h).
 _TRAINING_VECTORS: Final = 39
 _PQ_CENTROIDS: Final = 256
@@ -24,12 +26,14 @@ _HNSW = re.compile(r"HNSW(?P<links>\d{1,4})(,Flat)?")
 _IVF = re.compile(r"IVF(?P<lists>\d{1,7}),(Flat|SQ8|SQfp16|PQ(?P<bytes>\d{1,4}))")
 
 
-def plan(rows: int, dimension: int, factory: str) -> str:
-    """The FAISS factory string for [rows, dimension] vectors.
+def plan(rows: int, dimension: int, factory: str, max_bytes: int) -> tuple[str, ...]:
+    """The FAISS factory strings to choose among for [rows, dimension] vectors.
 
-    ``auto`` is exact search (``Flat``) up to `EXACT_UP_TO` vectors, and beyond it inverted
-    lists of exact vectors, about four times the square root of the rows of them, rounded
-    to a power of two. Anything else is checked and given back.
+    ``auto`` is exact search (``Flat``) up to `EXACT_UP_TO` vectors. Beyond, exact search is
+    the measure for inverted lists, twice the square root of the rows of them, rounded to a
+    power of two, and half as many. The lists hold the vectors themselves where they fit
+    into ``max_bytes``, else a byte for each number (SQ8), else product codes of a byte for
+    four numbers (PQ). Anything else is checked and given back alone.
 
     Raises
     ------
@@ -40,24 +44,37 @@ def plan(rows: int, dimension: int, factory: str) -> str:
     if rows < 1 or dimension < 1:
         raise SettingsInvalid(f"an index needs vectors, found {rows} × {dimension}")
     if factory == AUTO:
-        return "Flat" if rows <= EXACT_UP_TO else f"IVF{_lists(rows)},Flat"
-    if _PLAIN.fullmatch(factory):
-        return factory
+        return _by_size(rows, dimension, max_bytes)
     if match := _HNSW.fullmatch(factory):
         _within(factory, "links", int(match["links"]), 4, 128)
-        return factory
-    if match := _IVF.fullmatch(factory):
+    elif match := _IVF.fullmatch(factory):
         _within(factory, "lists", int(match["lists"]), 1, rows // _TRAINING_VECTORS)
         if match["bytes"]:
             _check_codes(factory, int(match["bytes"]), rows, dimension)
-        return factory
-    raise SettingsInvalid(
-        f"RECSYS_INDEX_FACTORY: unknown index {factory[:80]!r}; allowed: {_ALLOWED}"
-    )
+    elif not _PLAIN.fullmatch(factory):
+        raise SettingsInvalid(
+            f"RECSYS_INDEX_FACTORY: unknown index {factory[:80]!r}; allowed: {_ALLOWED}"
+        )
+    return (factory,)
 
 
-def _lists(rows: int) -> int:
-    return 1 << round(math.log2(4 * math.sqrt(rows)))
+def _by_size(rows: int, dimension: int, max_bytes: int) -> tuple[str, ...]:
+    if rows <= EXACT_UP_TO:
+        return ("Flat",)
+    lists = 1 << round(math.log2(2 * math.sqrt(rows)))
+    codes = _codes(rows, dimension, max_bytes)
+    return ("Flat", f"IVF{lists // 2},{codes}", f"IVF{lists},{codes}")
+
+
+def _codes(rows: int, dimension: int, max_bytes: int) -> str:
+    """What the lists hold of each vector."""
+    each = max_bytes / rows - _ROW_NUMBER_BYTES
+    if each >= 4 * dimension:
+        return "Flat"
+    if each >= dimension:
+        return "SQ8"
+    code = max(size for size in range(1, dimension // 4 + 1) if dimension % size == 0)
+    return f"PQ{code}"
 
 
 def _within(factory: str, what: str, found: int, lowest: int, highest: int) -> None:

@@ -2,14 +2,17 @@
 
 Whatever the index finds is scored again on the vectors themselves, so that a score is the
 exact cosine under every index, and identical products always tie and stand in row order.
-A filter is applied inside the search. A query that the index answers with too few
-neighbours while there are more is answered exactly instead.
+A filter is applied inside the search, in the way that `recsys.index.ways` chooses. A query
+that the index answers with too few neighbours while there are more is answered exactly
+instead.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import faiss
@@ -19,24 +22,29 @@ import numpy.typing as npt
 from recsys.artifacts.base import require
 from recsys.errors import QueryRejected
 from recsys.index.threads import one_thread
+from recsys.index.ways import Way, way_of
 
 # (row, score) of one query's neighbours: score is the cosine, highest first, ties by row.
 Neighbours = list[tuple[int, float]]
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 # The stubs that FAISS brings lag behind its Python layer.
 _faiss: Any = faiss
 
-# Up to so many allowed rows, reading just those is exact and no slower than any index.
-_EXACT_UP_TO_ROWS: Final = 20_000
 _BLOCK_ROWS: Final = 65_536
 # Candidates beyond k, so that ties at the k-th place are seen; four times as many where
 # the index knows the vectors only roughly.
 _MARGIN: Final = 8
 _LOSSY_FACTOR: Final = 4
 _WIDEN: Final = 4
+# Over-fetched candidates for each allowed one that is wanted, so that a drawn filter seldom
+# leaves too few; a filter that shuns the query's surroundings is answered exactly after
+# so many rounds of widening.
+_OVER_FETCH: Final = 1.5
+_OVER_FETCH_ROUNDS: Final = 3
 # Fewer queries than this are not worth waking threads: on busy cores one query over 40,000
 # vectors then waits 16 ms for them and takes 0.7 ms alone.
 _SHARED_FROM: Final = 16
@@ -51,7 +59,7 @@ def search(
     queries: Vectors,
     k: int,
     *,
-    allowed: npt.NDArray[np.bool_] | None = None,
+    allowed: Mask | None = None,
     exclude: Sequence[int | None] | None = None,
 ) -> list[Neighbours]:
     """The ``k`` nearest rows of each query.
@@ -87,10 +95,47 @@ def search(
     queries = np.ascontiguousarray(queries, np.float32)
     _check(index, vectors, queries, k, allowed, exclude)
     own: list[int | None] = list(exclude) if exclude is not None else [None] * len(queries)
-    rows = None if allowed is None or allowed.all() else np.flatnonzero(allowed)
-    if rows is not None and len(rows) <= _EXACT_UP_TO_ROWS:
-        return _exact(vectors, queries, k, rows, own)
-    return _by_index(index, vectors, queries, k, rows, own)
+    among = _Among(len(vectors), allowed)
+    way = way_of(among.total, among.count)
+    if way is Way.SUBSET:
+        return _exact(vectors, queries, k, among, own)
+    return _by_index(index, vectors, queries, k, among, own, way)
+
+
+@dataclass(frozen=True)
+class _Among:
+    """The rows that may be found: those of ``allowed`` [total] bool, or all."""
+
+    total: int
+    allowed: Mask | None
+
+    @cached_property
+    def count(self) -> int:
+        return self.total if self.allowed is None else int(np.count_nonzero(self.allowed))
+
+    @cached_property
+    def rows(self) -> Rows | None:
+        """Their numbers, ascending; None for all."""
+        return None if self.count == self.total else np.flatnonzero(self._mask)
+
+    def less(self, excluded: int | None) -> int:
+        """How many, when one row must not be found."""
+        return self.count - (excluded is not None and self.holds(excluded))
+
+    def holds(self, row: int) -> bool:
+        return self.allowed is None or bool(self.allowed[row])
+
+    def selector(self) -> Any:
+        """For FAISS."""
+        return _faiss.IDSelectorBitmap(np.packbits(self._mask, bitorder="little"))
+
+    def only(self, ids: Rows) -> Mask:
+        """Which of these rows are rows (-1 is none) and may be found."""
+        return (ids >= 0) & self._mask[ids]
+
+    @property
+    def _mask(self) -> Mask:
+        return np.ones(self.total, bool) if self.allowed is None else self.allowed
 
 
 def _check(
@@ -98,7 +143,7 @@ def _check(
     vectors: Vectors,
     queries: Vectors,
     k: int,
-    allowed: npt.NDArray[np.bool_] | None,
+    allowed: Mask | None,
     exclude: Sequence[int | None] | None,
 ) -> None:
     shape = (index.ntotal, index.d)
@@ -124,44 +169,51 @@ def _check(
 
 
 def _by_index(
-    index: Any, vectors: Vectors, queries: Vectors, k: int, rows: Rows | None, own: list[int | None]
+    index: Any,
+    vectors: Vectors,
+    queries: Vectors,
+    k: int,
+    among: _Among,
+    own: list[int | None],
+    way: Way,
 ) -> list[Neighbours]:
-    count = index.ntotal if rows is None else len(rows)
-    selector = None if rows is None else _selector(index.ntotal, rows)
+    selector = among.selector() if way is Way.SELECTOR else None
+    most = among.count if way is Way.SELECTOR else among.total
+    # Search harder under a filter, as if as many allowed rows were met as without one.
+    harder = among.total / max(1, among.count)
+    fetch = _first_fetch(index, k, harder if way is Way.OVER_FETCH else None)
     found: dict[int, Neighbours] = {}
-    waiting = list(range(len(queries)))
-    fetch = (k + 1) * (_LOSSY_FACTOR if isinstance(index, _LOSSY) else 1) + _MARGIN
-    while waiting:
-        fetch = min(fetch, count)
+    waiting = list(range(len(queries))) if among.count else []
+    rounds = 0
+    while waiting and not (way is Way.OVER_FETCH and rounds == _OVER_FETCH_ROUNDS):
+        fetch = min(fetch, most)
         with one_thread(len(waiting) < _SHARED_FROM):
             scores, ids = index.search(
-                queries[waiting], fetch, params=_parameters(index, fetch, count, selector)
+                queries[waiting], fetch, params=_parameters(index, fetch, harder, selector)
             )
-        for place, (place_scores, place_ids) in zip(
-            waiting, zip(scores, ids, strict=True), strict=True
-        ):
-            if fetch < count and _ends_in_a_tie(place_scores, place_ids, k):
+        for place, place_scores, place_ids in zip(waiting, scores, ids, strict=True):
+            kept = among.only(place_ids) if way is Way.OVER_FETCH else place_ids >= 0
+            if fetch < most and _more_may_come(place_scores, place_ids, kept, k):
                 continue
-            found[place] = _ranked(
-                vectors, queries[place], place_ids[place_ids >= 0], k, own[place]
-            )
+            found[place] = _ranked(vectors, queries[place], place_ids[kept], k, own[place])
         waiting = [place for place in waiting if place not in found]
         fetch *= _WIDEN
+        rounds += 1
+        if way is Way.OVER_FETCH:
+            harder *= _WIDEN
     return [
-        _filled(vectors, queries, place, found[place], k, rows, own)
+        _filled(vectors, queries, place, found.get(place, []), k, among, own)
         for place in range(len(queries))
     ]
 
 
-def _selector(total: int, rows: Rows) -> Any:
-    allowed = np.zeros(total, bool)
-    allowed[rows] = True
-    return _faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+def _first_fetch(index: Any, k: int, times: float | None) -> int:
+    """Candidates asked for at first; ``times`` as many where others than allowed come too."""
+    wanted = k + 1 if times is None else math.ceil(_OVER_FETCH * times * (k + 1))
+    return wanted * (_LOSSY_FACTOR if isinstance(index, _LOSSY) else 1) + _MARGIN
 
 
-def _parameters(index: Any, fetch: int, count: int, selector: Any) -> Any:
-    """Search harder under a filter, as if as many allowed rows were met as without one."""
-    harder = index.ntotal / count
+def _parameters(index: Any, fetch: int, harder: float, selector: Any) -> Any:
     if isinstance(index, faiss.IndexIVF):
         nprobe = min(index.nlist, math.ceil(index.nprobe * harder))
         return _faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
@@ -173,12 +225,15 @@ def _parameters(index: Any, fetch: int, count: int, selector: Any) -> Any:
     return _faiss.SearchParameters(sel=selector)
 
 
-def _ends_in_a_tie(scores: Vectors, ids: Rows, k: int) -> bool:
-    """Whether rows that were cut off may tie with the last place that is asked for.
+def _more_may_come(scores: Vectors, ids: Rows, kept: Mask, k: int) -> bool:
+    """Whether rows that were cut off may belong to the answer, or tie with its last place.
 
     The place after the k-th decides, since an excluded row may stand among the first k.
     """
-    return bool(ids[-1] >= 0 and scores[-1] >= scores[min(k, len(scores) - 1)] - _ROUNDING)
+    if ids[-1] < 0:  # the index has no more to give
+        return False
+    among = scores[kept]
+    return len(among) <= k or bool(scores[-1] >= among[k] - _ROUNDING)
 
 
 def _filled(
@@ -187,26 +242,22 @@ def _filled(
     place: int,
     found: Neighbours,
     k: int,
-    rows: Rows | None,
+    among: _Among,
     own: list[int | None],
 ) -> Neighbours:
     """What was found, or the exact answer when the index stopped short of what there is."""
-    possible = len(vectors) if rows is None else len(rows)
-    excluded = own[place]
-    if excluded is not None and (rows is None or excluded in rows):
-        possible -= 1
-    if len(found) >= min(k, possible):
+    if len(found) >= min(k, among.less(own[place])):
         return found
-    return _exact(vectors, queries[place : place + 1], k, rows, own[place : place + 1])[0]
+    return _exact(vectors, queries[place : place + 1], k, among, own[place : place + 1])[0]
 
 
 def _exact(
-    vectors: Vectors, queries: Vectors, k: int, rows: Rows | None, own: list[int | None]
+    vectors: Vectors, queries: Vectors, k: int, among: _Among, own: list[int | None]
 ) -> list[Neighbours]:
     """Every allowed row is scored; exact whatever the index."""
-    count = len(vectors) if rows is None else len(rows)
-    scores = np.empty((len(queries), count), np.float32)
-    for start in range(0, count, _BLOCK_ROWS):
+    rows = among.rows
+    scores = np.empty((len(queries), among.count), np.float32)
+    for start in range(0, among.count, _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
         block = vectors[part] if rows is None else vectors[rows[part]]
         scores[:, part] = queries @ block.T

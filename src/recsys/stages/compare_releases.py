@@ -227,8 +227,11 @@ def _figures(night: Night, known: _Known) -> dict[str, Any]:
         noise = report.overall_noise_share
         figures["labels"] = {"issues": report.issues, "overall_noise_share": noise}
     if made := known.stages.get("build_index"):
-        recall = night.open(made.ref, SearchIndex).artifact.recall_at_10
-        figures["index"] = {"recall_at_10": recall}
+        built = night.open(made.ref, SearchIndex).artifact
+        figures["index"] = {
+            "recall_at_10": built.recall_at_10,
+            **{f"recall_at_10_of_{name}": at for name, at in built.filtered_recall_at_10.items()},
+        }
     return figures
 
 

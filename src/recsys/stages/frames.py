@@ -24,6 +24,7 @@ CONFUSION = "/confusion.parquet"
 SLICES = "/slices.parquet"
 EXPOSURE = "/exposure.parquet"
 NEIGHBOURS = "/neighbours.parquet"
+CANDIDATES = "/candidates.parquet"
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
