@@ -189,7 +189,7 @@ class Settings(BaseSettings):
         4_000_000_000, ge=1, description="Largest index that keeps vectors whole under 'auto'."
     )
     recall_target: float = Field(
-        0.995,
+        0.997,
         ge=0,
         le=1,
         description="Share of true neighbours that an index must find to be chosen; above what the"
