@@ -15,7 +15,10 @@ def one_thread(wanted: bool) -> Iterator[None]:
     OpenMP's setting belongs to the calling thread, so other threads keep theirs.
     """
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if wanted else threads)
+    if not wanted or threads == 1:
+        yield
+        return
+    faiss.omp_set_num_threads(1)
     try:
         yield
     finally:
