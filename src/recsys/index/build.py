@@ -34,7 +34,7 @@ _CHUNK_BYTES: Final = 1 << 20
 # Candidates kept while walking an HNSW graph; FAISS's own 16 loses neighbours.
 _HNSW_EF: Final = 128
 # Vectors that each list's centre is learnt from, at most: FAISS's own 256 take four times as
-# long and find no more.
+# long; the lists to visit are chosen by recall, whatever the centres.
 _POINTS_PER_LIST: Final = 64
 _KNOWN: Final = (
     faiss.IndexFlat,
