@@ -107,10 +107,13 @@ def parts(folder: Path, seed: int = 0) -> dict[str, Any]:
     embeddings = EmbeddingSet(
         ref("champions"),
         ref("validated"),
+        ref("models"),
+        ref("catalog"),
         model_digest,
         rows,
         dimension,
         sha256_file(folder / "vectors.npy"),
+        0,
     )
     index = SearchIndex(
         embeddings=ref("embeddings"),

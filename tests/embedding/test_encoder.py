@@ -28,6 +28,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys.embedding import Encoder
 from recsys.errors import ArtifactInvalid
@@ -105,3 +107,15 @@ def test_a_truncated_model_is_refused(tmp_path: Path, kept_bytes: int) -> None:
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactInvalid, match=r"none\.tflite"):
         Encoder(tmp_path / "none.tflite")
+
+
+@given(st.permutations(range(24)), st.integers(1, 24))
+@settings(max_examples=20, deadline=None)
+def test_a_vector_depends_on_its_own_image_alone(order: list[int], together: int) -> None:
+    encoder, pixels = Encoder(MODEL), drawn_pixels(24)
+    expected = encoder.embed(pixels)
+    shuffled = pixels[order]
+    found = np.concatenate(
+        [encoder.embed(shuffled[start : start + together]) for start in range(0, 24, together)]
+    )
+    np.testing.assert_array_equal(found, expected[order])

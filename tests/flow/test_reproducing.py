@@ -109,7 +109,7 @@ def test_another_seed_is_named_with_the_size_of_what_it_changes(
     assert row(found, "measures").identical
     assert not row(found, "split").identical
     (vectors,) = row(found, "vectors").differences
-    assert vectors.what == "/vectors.npy"
+    assert vectors.what == "/vectors/"
     assert 0 < vectors.figures["largest"] <= 2
     assert 0 <= vectors.figures["top_10_agreement"] < 1
     (index,) = [item for item in row(found, "index").differences if item.what == "/index.faiss"]

@@ -14,23 +14,47 @@ from recsys.artifacts.verdict import Verdict, require_passed, revive_verdict
 class EmbeddingSet(Artifact):
     """Every good product through one approved model.
 
-    The commit holds ``/vectors.npy`` ([rows, dimension] float32, unit norm) and
-    ``/ids.json`` (product ids in row order, the order of ``products.parquet``).
+    The commit holds ``/vectors/00000.parquet`` and so on: product, SHA-256 of its picture,
+    vector (float32, unit norm), in the order of ``products.parquet``; each shard names model
+    and origins in its metadata. ``model`` and ``catalog`` are the commits that the vectors
+    were made of. ``vectors_digest`` is the SHA-256 of the vectors as one ``.npy``, [rows,
+    dimension] float32, which a release ships. ``taken_over`` of the rows had been embedded
+    by the same model before, the others were embedded for this set.
     """
 
     kind: ClassVar[str] = "embedding_set"
+    schema_version: ClassVar[int] = 2
 
     champion: str
     validated: str
+    model: str
+    catalog: str
     model_digest: str
     rows: int
     dimension: int
     vectors_digest: str
+    taken_over: int
 
     def __post_init__(self) -> None:
         require(names.parse_ref(self.champion)[0] == names.CHAMPIONS, "not a champion commit")
         require(names.parse_ref(self.validated)[0] == names.VALIDATED, "not a validated commit")
+        require(names.parse_ref(self.model)[0] == names.MODELS, "not a model commit")
+        require(names.parse_ref(self.catalog)[0] == names.CATALOG, "not a catalog commit")
         require(self.rows > 0, "an embedding set has at least one product")
+        require(
+            0 <= self.taken_over <= self.rows,
+            f"{self.taken_over} vectors taken over, of {self.rows}",
+        )
+
+    @property
+    def version(self) -> str:
+        """The model's short name."""
+        return names.model_version(self.model_digest)
+
+    @property
+    def embedded(self) -> int:
+        """How many went through the model for this set."""
+        return self.rows - self.taken_over
 
 
 @dataclass(frozen=True)

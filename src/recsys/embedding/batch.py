@@ -14,12 +14,11 @@ import numpy.typing as npt
 
 from recsys.artifacts.base import require
 from recsys.artifacts.files import sync_folder
-from recsys.embedding.encoder import BATCH, Encoder
+from recsys.embedding.encoder import Encoder
 from recsys.errors import ArtifactInvalid
 
-# Rows in one piece of work. A multiple of the batch, so that a row's batch mates, and with
-# them its last bits, do not depend on the number of workers.
-_PIECE: Final = 4 * BATCH
+# Rows in one piece of work, for a thread.
+_PIECE: Final = 256
 _NORM_TOLERANCE: Final = 1e-3
 
 Mapped = np.memmap[Any, np.dtype[np.float32]]

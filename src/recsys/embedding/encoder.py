@@ -2,13 +2,17 @@
 
 The catalog's vectors and those of shoppers' queries come from this one class. It needs
 numpy and LiteRT only, so that the serving environment shares it.
+
+Images go through the model one by one: a vector then depends on its own image alone, never
+on the images that happened to stand beside it, so one that was made on another night can
+stand beside tonight's. Whole batches would be some 5 % faster.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +20,6 @@ from ai_edge_litert.interpreter import Interpreter
 
 from recsys.artifacts.base import require
 from recsys.errors import ArtifactInvalid
-
-BATCH: Final = 64
-# A shorter rest than this is cheaper one by one than padded to a whole batch.
-_SHORT_REST: Final = 8
 
 Pixels = npt.NDArray[np.uint8]
 Vectors = npt.NDArray[np.float32]
@@ -41,11 +41,15 @@ class Encoder:
         self._model = model
         self._threads = threads
         self._lock = Lock()  # LiteRT interpreters are not thread-safe
-        # One interpreter a batch size: resizing one to and fro allocates its tensors anew.
-        self._interpreters: dict[int, Interpreter] = {1: self._interpreter(1)}
-        _, height, width, _ = self._interpreters[1].get_input_details()[0]["shape"]
+        self._interpreter = self._open()
+        inputs, outputs = (
+            self._interpreter.get_input_details(),
+            self._interpreter.get_output_details(),
+        )
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        _, height, width, _ = inputs[0]["shape"]
         self._image_size = (int(width), int(height))
-        self._dimension = int(self._interpreters[1].get_output_details()[0]["shape"][1])
+        self._dimension = int(outputs[0]["shape"][1])
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -82,51 +86,28 @@ class Encoder:
         )
         vectors = np.empty((len(pixels), self._dimension), np.float32)
         with self._lock:
-            for start, size in _batches(len(pixels)):
-                batch = pixels[start : start + size]
-                vectors[start : start + len(batch)] = self._run(batch, size)
+            for row in range(len(pixels)):
+                self._interpreter.set_tensor(self._input, pixels[row : row + 1])
+                self._interpreter.invoke()
+                vectors[row] = self._interpreter.get_tensor(self._output)[0]
         return vectors
 
-    def _run(self, batch: Pixels, size: int) -> Vectors:
-        """[len(batch), dimension] from an interpreter of that batch size; the rest is padding."""
-        if size not in self._interpreters:
-            self._interpreters[size] = self._interpreter(size)
-        interpreter = self._interpreters[size]
-        if len(batch) < size:
-            padded = np.zeros((size, *batch.shape[1:]), np.uint8)
-            padded[: len(batch)] = batch
-        else:
-            padded = batch
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], padded)
-        interpreter.invoke()
-        output: Vectors = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-        return output[: len(batch)]
-
-    def _interpreter(self, batch: int) -> Interpreter:
+    def _open(self) -> Interpreter:
         try:
             interpreter = Interpreter(model_path=str(self._model), num_threads=self._threads)
             inputs = interpreter.get_input_details()
             _check_input(self._model.name, inputs)
             interpreter.resize_tensor_input(
-                inputs[0]["index"], [batch, *inputs[0]["shape"][1:]], strict=False
+                inputs[0]["index"], [1, *inputs[0]["shape"][1:]], strict=False
             )
             interpreter.allocate_tensors()
-            _check_output(self._model.name, interpreter.get_output_details(), batch)
+            _check_output(self._model.name, interpreter.get_output_details())
         except (ValueError, RuntimeError, OSError) as error:
             raise ArtifactInvalid(
                 f"{self._model.name} is no LiteRT model that can run ({error});"
                 " train again or take it from its models commit"
             ) from error
         return interpreter
-
-
-def _batches(count: int) -> list[tuple[int, int]]:
-    """(start, batch size) of each run: whole batches, and a short rest one by one."""
-    whole, rest = divmod(count, BATCH)
-    runs = [(number * BATCH, BATCH) for number in range(whole)]
-    if rest < _SHORT_REST:
-        return runs + [(row, 1) for row in range(whole * BATCH, count)]
-    return [*runs, (whole * BATCH, BATCH)]
 
 
 def _check_input(name: str, inputs: list[dict[str, Any]]) -> None:
@@ -141,13 +122,13 @@ def _check_input(name: str, inputs: list[dict[str, Any]]) -> None:
     )
 
 
-def _check_output(name: str, outputs: list[dict[str, Any]], batch: int) -> None:
+def _check_output(name: str, outputs: list[dict[str, Any]]) -> None:
     shapes = [(tensor["dtype"].__name__, tensor["shape"].tolist()) for tensor in outputs]
     require(
         len(shapes) == 1
         and shapes[0][0] == "float32"
         and len(shapes[0][1]) == 2
-        and shapes[0][1][0] == batch
+        and shapes[0][1][0] == 1
         and shapes[0][1][1] > 0,
-        f"{name}: expected one output, float32 [{batch}, dimension], found {shapes}",
+        f"{name}: expected one output, float32 [1, dimension], found {shapes}",
     )

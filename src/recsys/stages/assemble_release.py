@@ -12,15 +12,14 @@ from recsys.artifacts.catalog import (
     CatalogSplit,
     ValidatedCatalog,
 )
-from recsys.artifacts.digests import canonical_json
 from recsys.artifacts.index import EmbeddingSet, SearchIndex
 from recsys.artifacts.model import ApprovedModel, TrainedModel
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
-from recsys.artifacts.release import MANIFEST, RELEASE_FILES, Release
+from recsys.artifacts.release import MANIFEST, RELEASE_FILES, VECTORS_FILE, Release
 from recsys.errors import ArtifactInvalid
 from recsys.stages.build_index import INDEX
-from recsys.stages.embed_catalog import IDS, VECTORS
+from recsys.stages.feature_store import write_vectors
 from recsys.stages.night import Night, Opened
 from recsys.stages.pixels import products_of
 from recsys.stages.split_catalog import groups_of
@@ -40,16 +39,16 @@ def run(night: Night) -> Receipt:
         restore(night, receipt.ref)
         return receipt
     with scratch_folder(night) as folder:
-        _gather(night, folder, search, embeddings, champion)
+        ids = _gather(night, folder, search, embeddings, champion)
         bundle = release.assemble(
             night.settings.releases_dir,
             model=champion.artifact,
             embeddings=embeddings.artifact,
             index=search.artifact,
-            products=_product_table(night, validated, embeddings, champion),
+            products=_product_table(night, validated, embeddings.ref, ids, champion),
             embedder=folder / MODEL_PATH[1:],
             index_file=folder / INDEX[1:],
-            vectors=folder / VECTORS[1:],
+            vectors=folder / VECTORS_FILE,
             inputs={
                 **refs_by_repo(inputs),
                 names.CATALOG: validated.artifact.catalog,
@@ -85,25 +84,24 @@ def _gather(
     search: Opened[SearchIndex],
     embeddings: Opened[EmbeddingSet],
     champion: Opened[ApprovedModel],
-) -> None:
+) -> list[str]:
+    """Copy the parts to the folder; returns the products in the order of the vectors."""
     night.store.materialise(search.ref, folder, INDEX)
-    night.store.materialise(embeddings.ref, folder, VECTORS)
     night.store.materialise(champion.artifact.model, folder, MODEL_PATH)
+    return write_vectors(night, embeddings, folder / VECTORS_FILE)
 
 
 def _product_table(
     night: Night,
     validated: Opened[ValidatedCatalog],
-    embeddings: Opened[EmbeddingSet],
+    embeddings: str,
+    ids: list[str],
     champion: Opened[ApprovedModel],
 ) -> ProductTable:
     """Ids, names and attributes; the stock if it was delivered, and who shows the same picture."""
     products = products_of(night, validated)
-    ids = products["id"].tolist()
-    if canonical_json(ids) != night.read(embeddings.ref, IDS):
-        raise ArtifactInvalid(
-            f"{embeddings.ref} holds vectors of other products than {validated.ref}"
-        )
+    if products["id"].tolist() != ids:
+        raise ArtifactInvalid(f"{embeddings} holds vectors of other products than {validated.ref}")
     split = night.open(champion.artifact.model, TrainedModel).artifact.split
     return ProductTable.from_columns(
         ids,

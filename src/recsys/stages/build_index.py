@@ -14,8 +14,9 @@ from recsys import drawing, index, names
 from recsys.artifacts.digests import sha256_file
 from recsys.artifacts.index import EmbeddingSet, SearchIndex
 from recsys.artifacts.receipt import Receipt
+from recsys.artifacts.release import VECTORS_FILE
 from recsys.stages import frames
-from recsys.stages.embed_catalog import VECTORS
+from recsys.stages.feature_store import write_vectors
 from recsys.stages.judge import judge
 from recsys.stages.night import Night
 from recsys.stages.task import Task, scratch_folder, suite_digest
@@ -51,8 +52,8 @@ def run(night: Night) -> Receipt:
     if (receipt := task.remembered()) is not None:
         return receipt
     with scratch_folder(night) as folder:
-        night.store.materialise(embeddings.ref, folder, VECTORS)
-        vectors, out = folder / VECTORS[1:], folder / INDEX[1:]
+        vectors, out = folder / VECTORS_FILE, folder / INDEX[1:]
+        write_vectors(night, embeddings, vectors)
         subject, of = embeddings.ref, embeddings.artifact
         if len(factories) == 1:
             nprobe = settings.index_nprobe

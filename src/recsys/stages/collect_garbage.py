@@ -28,7 +28,7 @@ _SCRATCH: Final = (
     "vectors-*.npy",
     "task-*",
     "decode-*",
-    "embed-*",
+    "parts-*",
     "reproduce-*",
 )
 _WENT_LIVE: Final = ("deployed", "rolled_back", "purged")

@@ -13,15 +13,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys import comparison, index
+from recsys import comparison, index, names
 from recsys.artifacts.base import ARTIFACT_FILE
 from recsys.artifacts.digests import sha256_bytes
-from recsys.artifacts.index import SearchIndex
+from recsys.artifacts.index import EmbeddingSet, SearchIndex
 from recsys.artifacts.products import FILES as PRODUCT_FILES
-from recsys.artifacts.release import Release
+from recsys.artifacts.release import VECTORS_FILE, Release
 from recsys.stages import frames
 from recsys.stages.build_index import INDEX
-from recsys.stages.embed_catalog import IDS, VECTORS
+from recsys.stages.feature_store import SHARDS, shard_paths, write_vectors
 from recsys.stages.night import Night
 from recsys.stages.release_commits import RecordedCommit
 
@@ -45,13 +45,14 @@ _ARTEFACTS: Final[tuple[tuple[str, str, tuple[str, ...] | None], ...]] = (
 )
 # Who did the work and how long it took; and what follows from files that are compared.
 _NOT_COMPARED = re.compile(
-    r"run_id|registry_version|figures\.(training_cpu_seconds|encode_ms)|fresh_pictures"
-    r"|(model|index|vectors)_digest|files\..*|(\w+\.)*docs"
+    r"run_id|registry_version|figures\.(training_cpu_seconds|encode_ms)"
+    r"|fresh_pictures|taken_over|(model|index|vectors)_digest|files\..*|(\w+\.)*docs"
 )
 _DOCS_JSON = re.compile(r"(?P<suite>.+)-[0-9a-f]{12}\.json")
 _K: Final = 10
 _QUERIES: Final = 1_000
 _SHOWN: Final = 3
+_EXACT: Final = "Flat"
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ class Rebuilt:
             if rebuilt is None:
                 yield Row(artefact, recorded, None, 0, ())
                 continue
-            before = _digests(self._real, recorded, files)
-            after = _digests(self._scratch, rebuilt, files)
+            before = self._digests(self._real, recorded, files)
+            after = self._digests(self._scratch, rebuilt, files)
             found: list[Difference] = []
             for path in sorted(before.keys() | after.keys()):
                 if path == ARTIFACT_FILE:
@@ -156,10 +157,10 @@ class Rebuilt:
         ]
 
     def _file(self, path: str, recorded: str, rebuilt: str) -> Difference:
+        if path == SHARDS:
+            return self._vectors(recorded, rebuilt)
         if path.endswith(".parquet"):
             return self._table(path, recorded, rebuilt)
-        if path == VECTORS:
-            return self._vectors(recorded, rebuilt)
         if path == INDEX:
             return self._index(recorded, rebuilt)
         if path.endswith(".json"):
@@ -198,28 +199,27 @@ class Rebuilt:
 
     def _vectors(self, recorded: str, rebuilt: str) -> Difference:
         sides = [
-            _Side.of(night, ref, self._copy(night, ref, VECTORS))
+            self._side(night, ref)
             for night, ref in ((self._real, recorded), (self._scratch, rebuilt))
         ]
         if sides[0].ids != sides[1].ids:
             size = comparison.compare_fields(sorted(sides[0].ids), sorted(sides[1].ids))
-            return self._agreement(VECTORS, sides, f"of other products ({len(size)} differ)", {})
+            return self._agreement(SHARDS, sides, f"of other products ({len(size)} differ)", {})
         found = comparison.compare_vectors(sides[0].vectors, sides[1].vectors)
         figures = {} if found is None else vars(found)
-        return self._agreement(VECTORS, sides, str(found), figures)
+        return self._agreement(SHARDS, sides, str(found), figures)
 
     def _index(self, recorded: str, rebuilt: str) -> Difference:
         sides = []
         for night, ref in ((self._real, recorded), (self._scratch, rebuilt)):
             built = night.open(ref, SearchIndex).artifact
-            vectors = self._copy(night, built.embeddings, VECTORS)
             opened = index.open_index(
                 self._copy(night, ref, INDEX),
                 rows=built.rows,
                 dimension=built.dimension,
                 nprobe=built.nprobe,
             )
-            sides.append(_Side.of(night, built.embeddings, vectors, opened))
+            sides.append(self._side(night, built.embeddings, opened))
         return self._agreement(INDEX, sides, "other bytes", {})
 
     def _agreement(
@@ -237,6 +237,30 @@ class Rebuilt:
             {**figures, "top_10_agreement": share, "queries": len(asked)},
         )
 
+    def _side(self, night: Night, embeddings: str, built: Any = None) -> _Side:
+        """Without an index the neighbours are the exact ones."""
+        out = self._folder / embeddings / VECTORS_FILE
+        out.parent.mkdir(parents=True, exist_ok=True)
+        ids = write_vectors(night, night.open(embeddings, EmbeddingSet), out)
+        vectors = np.load(out, mmap_mode="r", allow_pickle=False)
+        exact = built if built is not None else index.build(vectors, _EXACT, 1, 0)
+        return _Side(ids, vectors, exact)
+
+    def _digests(self, night: Night, ref: str, files: Iterable[str] | None) -> dict[str, str]:
+        """SHA-256 by path; all shards of vectors are one thing, and name commits as recorded."""
+        wanted = None if files is None else set(files)
+        found = {
+            file.path: file.sha256
+            for file in night.store.files(ref)
+            if not file.path.startswith(SHARDS) and (wanted is None or file.path in wanted)
+        }
+        if wanted is None and (shards := shard_paths(night, ref)):
+            parts = [_renamed_bytes(night.read(ref, path), self._names) for path in shards]
+            found[SHARDS] = sha256_bytes(
+                b"".join(bytes.fromhex(sha256_bytes(part)) for part in parts)
+            )
+        return found
+
     def _copy(self, night: Night, ref: str, path: str) -> Path:
         target = self._folder / ref
         if not (target / path[1:]).is_file():
@@ -252,28 +276,12 @@ class _Side:
     vectors: npt.NDArray[np.float32]
     index: Any
 
-    @classmethod
-    def of(cls, night: Night, embeddings: str, vectors: Path, built: Any = None) -> _Side:
-        """Without an index the neighbours are the exact ones."""
-        mapped = np.load(vectors, mmap_mode="r", allow_pickle=False)
-        exact = built if built is not None else index.build(mapped, "Flat", 1, 0)
-        return cls(json.loads(night.read(embeddings, IDS)), mapped, exact)
-
     def neighbours(self, products: Sequence[str]) -> list[list[str]]:
         """The nearest other products of each product."""
         row_of = {product: row for row, product in enumerate(self.ids)}
         rows = [row_of[product] for product in products]
         found = index.search(self.index, self.vectors, self.vectors[rows], _K, exclude=rows)
         return [[self.ids[row] for row, _ in neighbours] for neighbours in found]
-
-
-def _digests(night: Night, ref: str, files: Iterable[str] | None) -> dict[str, str]:
-    wanted = None if files is None else set(files)
-    return {
-        file.path: file.sha256
-        for file in night.store.files(ref)
-        if wanted is None or file.path in wanted
-    }
 
 
 def _docs_then(docs_dir: Path, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -290,3 +298,11 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
     for made, recorded in names.items():
         text = text.replace(made, recorded)
     return text
+
+
+def _renamed_bytes(content: bytes, known_as: Mapping[str, str]) -> bytes:
+    """A shard's metadata stands in it as plain text, and a repo's commits are equally long."""
+    for made, recorded in known_as.items():
+        if names.is_ref(made):
+            content = content.replace(made.encode(), recorded.encode())
+    return content

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from recsys.stages.night import Night, Opened
 
 KEPT = "/kept/"
 _DELIVERED = "/images/"
+# Above this share of a catalog its whole map is made, which later stages read too.
+_MOST: Final = 0.5
 
 
 def products_of(night: Night, validated: Opened[ValidatedCatalog]) -> pd.DataFrame:
@@ -37,8 +40,7 @@ def pixels_of(
     folder are dropped then.
     """
     width, height = size or (night.settings.image_width, night.settings.image_height)
-    commit = names.parse_ref(validated.ref)[1]
-    path = night.settings.scratch_dir / f"pixels-{commit}-{width}x{height}.npy"
+    path = _place(night, validated, (width, height))
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         for other in path.parent.glob("pixels-*.npy"):
@@ -46,6 +48,42 @@ def pixels_of(
         _decode(night, validated, products, path, (width, height))
     pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return pixels
+
+
+def pixels_of_rows(
+    night: Night,
+    validated: Opened[ValidatedCatalog],
+    products: pd.DataFrame,
+    rows: Sequence[int],
+    wanted: int,
+    size: tuple[int, int],
+) -> npt.NDArray[np.uint8]:
+    """[rows, height, width, 3] uint8 of some products, by their place in the table.
+
+    ``wanted`` is of how many products pixels are asked for in all. The night's map is read
+    where it is, and made when most are wanted; otherwise only these rows are decoded.
+    """
+    path = _place(night, validated, size)
+    if path.is_file() or wanted > len(products) * _MOST:
+        found: npt.NDArray[np.uint8] = pixels_of(night, validated, products, size)[rows]
+        return found
+    chosen = products.iloc[list(rows)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="decode-") as folder:
+        decoded = images.load_all(
+            _contents(night, validated, chosen),
+            len(chosen),
+            Path(folder) / path.name,
+            *size,
+            night.image_limits,
+        )
+        return np.array(decoded)
+
+
+def _place(night: Night, validated: Opened[ValidatedCatalog], size: tuple[int, int]) -> Path:
+    width, height = size
+    commit = names.parse_ref(validated.ref)[1]
+    return night.settings.scratch_dir / f"pixels-{commit}-{width}x{height}.npy"
 
 
 def _decode(

@@ -13,6 +13,7 @@ from recsys.artifacts.products import ProductTable
 from recsys.artifacts.purge import Purge
 from recsys.errors import BadInput, ServiceUnavailable
 from recsys.provenance import CommitInfo
+from recsys.stages.feature_store import shards_showing
 from recsys.stages.model_pictures import NEIGHBOURS
 from recsys.stages.night import Night
 from recsys.stages.product_facts import products_showing
@@ -22,7 +23,7 @@ from recsys.stages.redact_release import commit_redacted, redact
 
 # Paths of what was computed from pictures, by repo; the pictures' own are found by digest.
 _VECTORS_OF = {
-    names.EMBEDDINGS: ("/vectors.npy",),
+    names.EMBEDDINGS: ("/vectors.npy",),  # before there were shards
     names.INDEXES: ("/index.faiss",),
     names.RELEASES: ("/vectors.npy", "/index.faiss"),
 }
@@ -202,14 +203,17 @@ def _files(night: Night, purge: Purge) -> Iterator[tuple[str, str]]:
                 yield commit.ref, path
                 below |= {item.ref: item for item in night.store.downstream(commit.ref)}
     for ref in below:
-        for path in _VECTORS_OF.get(names.parse_ref(ref)[0], ()):
+        repo = names.parse_ref(ref)[0]
+        if repo == names.EMBEDDINGS:
+            yield from ((ref, path) for path in shards_showing(night, ref, purge.pictures))
+        for path in _VECTORS_OF.get(repo, ()):
             yield ref, path
 
 
 def _empty_caches(night: Night) -> None:
     """Decoded pictures, vectors and drawn sheets; all are made again when they are needed."""
     settings = night.settings
-    for pattern in ("pixels-*.npy", "vectors-*.npy"):
+    for pattern in ("pixels-*.npy", "vectors-*.npy", "parts-*/*.npy"):
         for path in settings.scratch_dir.glob(pattern):
             path.unlink(missing_ok=True)
     shutil.rmtree(settings.sheets_dir, ignore_errors=True)

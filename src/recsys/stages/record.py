@@ -22,7 +22,7 @@ import psutil
 
 from recsys.artifacts.base import Artifact
 from recsys.artifacts.digests import sha256_file
-from recsys.artifacts.index import SearchIndex
+from recsys.artifacts.index import EmbeddingSet, SearchIndex
 from recsys.artifacts.model import ApprovedModel, TrainedModel
 from recsys.artifacts.release import Release
 from recsys.artifacts.verdict import Verdict
@@ -130,7 +130,7 @@ def _names(artifact: Artifact) -> dict[str, str]:
                 "model": artifact.model_version,
                 "index": artifact.index_version,
             }
-        case TrainedModel() | ApprovedModel():
+        case TrainedModel() | ApprovedModel() | EmbeddingSet():
             return {"model": artifact.version}
         case SearchIndex():
             return {"index": artifact.version}

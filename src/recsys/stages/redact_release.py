@@ -86,10 +86,13 @@ def _assembled(
     embeddings = EmbeddingSet(
         champion=old.inputs[names.CHAMPIONS],
         validated=old.inputs[names.VALIDATED],
+        model=old.inputs[names.MODELS],
+        catalog=old.inputs[names.CATALOG],
         model_digest=old.model_digest,
         rows=len(table),
         dimension=old.dimension,
         vectors_digest=sha256_file(vectors),
+        taken_over=len(table),
     )
     search = _index(night, old, embeddings, vectors)
     verdicts = [verdict for verdict in old.verdicts if verdict.suite != names.SUITE_INDEX]

@@ -1,11 +1,13 @@
-"""A catalog's vectors by one model, computed once a night."""
+"""A catalog's vectors by one model, computed once a night, and only for pictures that are new."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,20 @@ from recsys import embedding, names
 from recsys.artifacts.catalog import ValidatedCatalog
 from recsys.artifacts.digests import sha256_bytes
 from recsys.artifacts.model import TrainedModel
-from recsys.errors import ArtifactInvalid
+from recsys.embedding.shards import EmbeddingShards
+from recsys.errors import ArtifactInvalid, ContentRemoved
+from recsys.stages.feature_store import shard_paths
 from recsys.stages.night import Night, Opened
-from recsys.stages.pixels import pixels_of, products_of
+from recsys.stages.pixels import pixels_of_rows, products_of
+from recsys.stages.record import commit_record, library_versions
+from recsys.stages.task import code_digest, scratch_folder
 
 MODEL_PATH = "/embedder.tflite"
+# Whose code, and whose libraries, decide a vector's bits: under any others vectors are made
+# anew.
+ROOMS: Final = ("embedding", "images", "stages/pixels.py", "stages/vectors.py")
+_CODE: Final = ("stages/embed_catalog.py", *ROOMS)
+_LIBRARIES: Final = ("ai-edge-litert", "numpy", "pillow", "simplejpeg")
 _LOCK = "vectors.lock"
 
 
@@ -38,7 +49,8 @@ def vectors_file(
 
     ``model`` is the models commit. The file's name holds model digest and catalog commit,
     so vectors of another model, or of another catalog, are never picked up. Of stages that
-    run beside each other the first one embeds, and the others wait for it.
+    run beside each other the first one embeds, and the others wait for it. Pictures that the
+    model embedded on an earlier night are not embedded again (`known_vectors`).
     """
     commit = names.parse_ref(validated.ref)[1]
     path = night.settings.scratch_dir / f"vectors-{model_digest[:32]}-{commit}.npy"
@@ -53,23 +65,68 @@ def vectors_file(
     return path
 
 
+def known_vectors(night: Night, model_digest: str) -> embedding.KnownVectors:
+    """The vectors that today's code made with this model for an earlier catalog.
+
+    Of the newest such commit; shards that were purged or collected since are left out.
+    """
+    code, libraries = code_digest(_CODE), _deciding(library_versions())
+    for commit in night.commits(names.EMBEDDINGS):
+        record = commit_record(commit.message)
+        made_alike = record.get("code_digest") == code and libraries == _deciding(
+            record.get("libraries", {})
+        )
+        if made_alike and record["names"]["model"] == names.model_version(model_digest):
+            return _known_of(night, commit.ref, model_digest)
+    return embedding.NOTHING_KNOWN
+
+
+def _deciding(libraries: Mapping[str, str]) -> dict[str, str]:
+    return {name: libraries.get(name, "") for name in _LIBRARIES}
+
+
+def _known_of(night: Night, ref: str, model_digest: str) -> embedding.KnownVectors:
+    pictures: list[str] = []
+    vectors: list[npt.NDArray[np.float32]] = []
+    for path in shard_paths(night, ref):
+        try:
+            stream = night.store.open(ref, path)
+        except ContentRemoved:
+            continue
+        with stream:
+            shard = EmbeddingShards([stream], model_digest=model_digest)
+            pictures += shard.pictures()
+            vectors.append(shard.vectors())
+    if not vectors:
+        return embedding.NOTHING_KNOWN
+    return embedding.KnownVectors.of(pictures, np.concatenate(vectors))
+
+
 def _embed(
     night: Night, validated: Opened[ValidatedCatalog], model: str, digest: str, path: Path
 ) -> None:
     trained = night.open(model, TrainedModel).artifact
     size = (trained.image_width, trained.image_height)
-    pixels = pixels_of(night, validated, products_of(night, validated), size)
-    with (
-        tempfile.TemporaryDirectory(dir=path.parent, prefix="embed-") as folder,
-        night.progress("embedding products", len(pixels)) as advance,
-    ):
-        embedder = Path(folder) / "embedder.tflite"
+    products = products_of(night, validated)
+    pictures = products["sha256_bytes"].tolist()
+    known = known_vectors(night, digest)
+    unknown = sum(picture not in known for picture in pictures)
+    # It outlives a run that is killed: the next one goes on after the parts that are there.
+    parts = path.parent / f"parts-{digest[:32]}"
+    with scratch_folder(night) as folder, night.progress("embedding products", unknown) as advance:
+        embedder = folder / MODEL_PATH[1:]
         embedder.write_bytes(model_bytes(night, model, digest))
-        part = Path(folder) / path.name
-        embedding.embed_all(
-            embedder, pixels, workers=os.cpu_count() or 1, out=part, on_progress=advance
+        embedding.embed_new(
+            embedder,
+            pictures,
+            known,
+            lambda rows: pixels_of_rows(night, validated, products, rows, unknown, size),
+            workers=os.cpu_count() or 1,
+            parts=parts,
+            out=path,
+            on_progress=advance,
         )
-        part.replace(path)
+    shutil.rmtree(parts)
 
 
 def model_bytes(night: Night, model: str, digest: str) -> bytes:
