@@ -16,18 +16,18 @@ where the true ``change`` is 0 and right where it is not.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys import evaluation, names
+from recsys import evaluation
 from recsys.artifacts.model import TrainedModel
 from recsys.evaluation.intervals import bootstrap_means
 from recsys.settings import load_settings
-from recsys.stages.embed_catalog import VECTORS
+from recsys.stages.embedding_coverage import newest_embeddings
+from recsys.stages.feature_store import open_embeddings
 from recsys.stages.frozen_queries import FrozenQueries
 from recsys.stages.night import Night
 
@@ -44,8 +44,9 @@ def rivals(night: Night, noise: float, seed: int) -> tuple[FrozenQueries, _Float
     if model is None:
         raise SystemExit("no model there: run a night first")
     queries = FrozenQueries.of(night, model)
-    embeddings = night.commits(names.EMBEDDINGS)[0].ref
-    vectors = np.load(io.BytesIO(night.read(embeddings, VECTORS)), allow_pickle=False)
+    embeddings = newest_embeddings(night)
+    with open_embeddings(night, embeddings.ref, embeddings.artifact.model_digest) as shards:
+        vectors = shards.vectors()
     random = np.random.default_rng(seed)
     sides = []
     for _ in range(2):

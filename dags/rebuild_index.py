@@ -5,7 +5,8 @@ Runs when a champion was named or confirmed. What comes out wakes `redeploy_serv
 If you are paged:
 
 - `embed_catalog` fails: the model or the stored images could not be read; the store's
-  message names the commit. Nothing downstream has moved.
+  message names the commit. Nothing downstream has moved. Run it again: it goes on after
+  the pictures that were embedded. `recsys embeddings` tells whose vectors there are.
 - `build_index` fails with a refusal: the index finds fewer of the true neighbours than
   the suite `index` asks for. The release that serves is untouched. `RECSYS_INDEX_FACTORY`
   was set by hand? `auto` is exact for catalogs of this size; or raise
