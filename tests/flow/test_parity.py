@@ -80,13 +80,13 @@ def test_of_two_stages_that_ask_at_once_one_embeds_and_both_get_the_vectors(
     for old in platform.settings.scratch_dir.glob("vectors-*.npy"):
         old.unlink()
     embedded: list[str] = []
-    embed_all = embedding.embed_all
+    embed_new = embedding.embed_new
 
     def counted(path: Path, *arguments: Any, **options: Any) -> Any:
         embedded.append(path.name)
-        return embed_all(path, *arguments, **options)
+        return embed_new(path, *arguments, **options)
 
-    monkeypatch.setattr(embedding, "embed_all", counted)
+    monkeypatch.setattr(embedding, "embed_new", counted)
     with ThreadPoolExecutor(2) as pool:
         asked = [
             pool.submit(vectors_of, night, validated, model.ref, model.artifact.model_digest)

@@ -22,6 +22,7 @@ from recsys.errors import ArtifactInvalid, BadInput, ContentRemoved
 from recsys.release import history
 from recsys.settings import load_settings
 from recsys.stages import run_stage
+from recsys.stages.feature_store import shards_showing
 from recsys.stages.find_release import find_release
 from recsys.stages.night import Night
 from recsys.stages.purge_product import purge_product
@@ -72,6 +73,7 @@ def before(shop: Platform, picture: bytes) -> dict[str, Any]:
     vector = vectors.read_bytes()[128 + row * 32 * 4 : 128 + (row + 1) * 32 * 4]
     assert holders(shop, picture)
     assert holders(shop, vector)
+    assert shards_with(shop, picture)
     assert sheets_with_models(shop)
     purge = purge_product(night, PRODUCT, "ada", WHY)
     return {"live": live, "known": known, "vector": vector, "purge": purge}
@@ -84,6 +86,13 @@ def holders(shop: Platform, content: bytes) -> list[Path]:
         for path in shop.settings.state_dir.rglob("*")
         if path.is_file() and "drawn" not in path.parts and content in path.read_bytes()
     ]
+
+
+def shards_with(shop: Platform, picture: bytes) -> list[str]:
+    """The shards of the feature store that hold the picture's vector, in any commit."""
+    night, digest = Night(shop.settings, NIGHT), hashlib.sha256(picture).hexdigest()
+    commits = night.store.commits(names.EMBEDDINGS)
+    return [path for commit in commits for path in shards_showing(night, commit.ref, [digest])]
 
 
 def sheets_with_models(shop: Platform) -> list[str]:
@@ -115,6 +124,7 @@ def test_no_file_holds_the_picture_or_the_vector_any_more(
 ) -> None:
     assert holders(shop, picture) == []
     assert holders(shop, before["vector"]) == []
+    assert shards_with(shop, picture) == []
     assert Night(shop.settings, NIGHT).store.verify() == []
 
 

@@ -4,10 +4,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from flow.nights import Platform, run_night
 from recsys.artifacts.catalog import ValidatedCatalog
 from recsys.artifacts.model import ApprovedModel, TrainedModel
 from recsys.artifacts.products import ProductTable
+from recsys.embedding import NOTHING_KNOWN
 from recsys.release import history
 from recsys.stages.night import Night
 from recsys.stages.vectors import vectors_of
@@ -57,8 +60,11 @@ def test_a_new_index_goes_live_without_a_failed_or_mixed_answer(platform: Platfo
     assert platform.live == before  # the same inputs make the same release again
 
 
-def test_vectors_of_a_model_trained_on_another_size_can_still_be_made(platform: Platform) -> None:
+def test_vectors_of_a_model_trained_on_another_size_can_still_be_made(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The champion must be measurable after the settings ask for larger pictures.
+    monkeypatch.setattr("recsys.stages.vectors.known_vectors", lambda night, digest: NOTHING_KNOWN)
     settings = platform.with_settings(image_width=72, image_height=96)
     night = Night(settings, "2026-01-02")
     champion = night.newest("approve_model", ApprovedModel)
