@@ -10,7 +10,12 @@ import pandas as pd
 
 from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE, Artifact
-from recsys.artifacts.catalog import CatalogSnapshot, ValidatedCatalog
+from recsys.artifacts.catalog import (
+    ATTRIBUTES,
+    NAME_COLUMN,
+    CatalogSnapshot,
+    ValidatedCatalog,
+)
 from recsys.artifacts.digests import sha256_bytes
 from recsys.artifacts.index import EmbeddingSet
 from recsys.artifacts.model import ApprovedModel, TrainedModel
@@ -48,6 +53,8 @@ def reach_champion(
             "image": [f"{product}.png" for product in ids],
             "kept": False,
             "sha256_bytes": [sha256_bytes(pictures[product]) for product in ids],
+            NAME_COLUMN: [f"Product {product}" for product in ids],
+            **dict.fromkeys(ATTRIBUTES, "NA"),
         }
     )
     validated = _commit(
