@@ -14,6 +14,7 @@ from recsys.artifacts.catalog import (
     ATTRIBUTES,
     NAME_COLUMN,
     CatalogSnapshot,
+    CatalogSplit,
     ValidatedCatalog,
 )
 from recsys.artifacts.digests import sha256_bytes
@@ -66,8 +67,17 @@ def reach_champion(
     )
     content = model or EMBEDDER.read_bytes()
     digest = sha256_bytes(content)
-    trained = TrainedModel(validated, ref("splits"), digest, DIMENSION, WIDTH, HEIGHT, "run", {})
-    models = _commit(night, names.MODELS, trained, [validated], {"/embedder.tflite": content})
+    split = _commit(
+        night,
+        names.SPLITS,
+        CatalogSplit(validated, max(1, len(ids) - 2), 1, 1, 0, 0, 0),
+        [validated],
+        {frames.GROUPS: frames.to_parquet(pd.DataFrame({"id": ids, "group": ids}))},
+    )
+    trained = TrainedModel(validated, split, digest, DIMENSION, WIDTH, HEIGHT, "run", {})
+    models = _commit(
+        night, names.MODELS, trained, [validated, split], {"/embedder.tflite": content}
+    )
     approved = ApprovedModel(models, digest, DIMENSION, WIDTH, HEIGHT, "1", (verdict(),))
     champion = _commit(night, names.CHAMPIONS, approved, [models], {})
     night.receipts["approve_model"] = Receipt(approved.kind, champion, approved.digest, fresh=True)

@@ -11,14 +11,15 @@ import pytest
 from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE, Artifact
 from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN, CatalogSplit, ValidatedCatalog
-from recsys.artifacts.digests import canonical_json
 from recsys.artifacts.model import TrainedModel
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import Release
+from recsys.embedding.shards import ShardSchema, write_shards
 from recsys.settings import load_settings
 from recsys.stages import assemble_release, frames
+from recsys.stages.feature_store import SHARDS
 from recsys.stages.night import Night
-from serving_release import EMBEDDER, IDS, parts, ref, verdict
+from serving_release import EMBEDDER, IDS, parts, ref, vectors, verdict
 
 TWINS = (3, 7)
 OUT_OF_STOCK = 5
@@ -59,14 +60,14 @@ def assembled(night: Night, folder: Path, **columns: object) -> ProductTable:
     model = TrainedModel(validated, split, approved.model_digest, 8, 6, 8, "run", {})
     trained = commit(night, names.MODELS, model, **{"/embedder.tflite": EMBEDDER.read_bytes()})
     champion = commit(night, names.CHAMPIONS, replace(approved, model=trained))
+    digest = approved.model_digest
+    schema = ShardSchema(names.model_version(digest), digest, 8, trained, ref("catalog"))
+    (shard,) = write_shards(folder / "shards", IDS, ["0" * 64] * len(IDS), vectors(), schema)
     embeddings = commit(
         night,
         names.EMBEDDINGS,
-        replace(given["embeddings"], champion=champion, validated=validated),
-        **{
-            "/vectors.npy": given["vectors"].read_bytes(),
-            "/ids.json": canonical_json(list(IDS)),
-        },
+        replace(given["embeddings"], champion=champion, validated=validated, model=trained),
+        **{f"{SHARDS}{shard.name}": shard.read_bytes()},
     )
     index = replace(given["index"], embeddings=embeddings)
     commit(night, names.INDEXES, index, **{"/index.faiss": given["index_file"].read_bytes()})
