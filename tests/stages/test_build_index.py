@@ -16,13 +16,17 @@ from index.unit_vectors import clustered, units
 from recsys import index, names
 from recsys.artifacts.digests import sha256_file
 from recsys.artifacts.index import EmbeddingSet, SearchIndex
+from recsys.embedding.shards import ShardSchema, write_shards
 from recsys.errors import GateRefused
 from recsys.index import Neighbours, measure_recall, search
 from recsys.settings import load_settings
 from recsys.stages.build_index import built_index, chosen_index, run
+from recsys.stages.feature_store import SHARDS
 from recsys.stages.night import Night
 from recsys.stages.task import Task
 from serving_release import ref
+
+MODEL_DIGEST = "0" * 64
 
 
 def searched_then_filtered(
@@ -47,7 +51,23 @@ def embedded(folder: Path, vectors: np.ndarray) -> tuple[EmbeddingSet, Path]:
     np.save(file, vectors)
     rows, dimension = vectors.shape
     digest = sha256_file(file)
-    return EmbeddingSet(ref("champions"), ref("validated"), "0" * 64, rows, dimension, digest), file
+    origins = (ref("champions"), ref("validated"), ref("models"), ref("catalog"))
+    return EmbeddingSet(*origins, MODEL_DIGEST, rows, dimension, digest, 0), file
+
+
+def shards(folder: Path, embeddings: EmbeddingSet, vectors: Path) -> list[tuple[str, Path]]:
+    """The files of an embeddings commit."""
+    schema = ShardSchema(
+        embeddings.version,
+        embeddings.model_digest,
+        embeddings.dimension,
+        embeddings.model,
+        embeddings.catalog,
+    )
+    products = [f"{row:05}" for row in range(embeddings.rows)]
+    pictures = ["0" * 64] * embeddings.rows
+    written = write_shards(folder / "shards", products, pictures, np.load(vectors), schema)
+    return [(f"{SHARDS}{path.name}", path) for path in written]
 
 
 def at_night(folder: Path) -> Night:
@@ -128,7 +148,8 @@ def test_a_large_catalog_commits_its_choice_once(
     inputs = [committed(night, repo) for repo in (names.CHAMPIONS, names.VALIDATED)]
     embeddings, vectors = embedded(tmp_path, clustered(6_000, 16, 60))
     Task(night, "embed_catalog", inputs, {}, rooms=("embedding",)).publish(
-        replace(embeddings, champion=inputs[0], validated=inputs[1]), [("/vectors.npy", vectors)]
+        replace(embeddings, champion=inputs[0], validated=inputs[1]),
+        shards(tmp_path, embeddings, vectors),
     )
     receipt = run(night)
     made = night.open(receipt.ref, SearchIndex).artifact
