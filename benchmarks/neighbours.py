@@ -110,21 +110,23 @@ def chosen_index(vectors: Vectors) -> tuple[Any, str, int, float]:
         vectors, factories, recall_target=settings.recall_target, k=K, seed=settings.seed
     )
     best = choice.chosen
-    return choice.index, best.factory, best.nprobe, time.process_time() - begun
+    return choice.index, best.factory, best.breadth, time.process_time() - begun
 
 
 def ours(vectors: Vectors, rows: list[int], kth: list[float]) -> dict[str, Any]:
     """Our search over the chosen index."""
     from recsys.index import search
 
-    built, factory, nprobe, seconds = chosen_index(vectors)
+    built, factory, breadth, seconds = chosen_index(vectors)
 
     def ask(row: int) -> list[int]:
         (found,) = search(built, vectors, np.asarray(vectors[row : row + 1]), K, exclude=[row])
         return [other for other, _ in found]
 
     figures = asked(ask, vectors, rows, kth)
-    return told(who="ours", index=factory, nprobe=nprobe, build_cpu_s=round(seconds, 1), **figures)
+    return told(
+        who="ours", index=factory, breadth=breadth, build_cpu_s=round(seconds, 1), **figures
+    )
 
 
 def starting_point(vectors: Vectors, rows: list[int], kth: list[float]) -> dict[str, Any]:
@@ -204,14 +206,14 @@ def run_filters(file: Path, chosen: argparse.Namespace) -> None:
     from recsys.index import measure_recall
 
     vectors = np.load(file, mmap_mode="r")
-    built, factory, nprobe, _ = chosen_index(vectors)
+    built, factory, breadth, _ = chosen_index(vectors)
     for seed in range(chosen.rounds):
         begun = time.process_time()
         report = measure_recall(built, vectors, queries=chosen.queries, k=K, seed=seed)
         seconds = round(time.process_time() - begun, 1)
         facts = asdict(report)
         filtered = facts.pop("filtered")
-        told(index=factory, nprobe=nprobe, selectivity="all", cpu_s=seconds, **facts)
+        told(index=factory, breadth=breadth, selectivity="all", cpu_s=seconds, **facts)
         for item in filtered:
             told(**item)
 
@@ -223,7 +225,7 @@ def run_one_scale(file: Path, chosen: argparse.Namespace) -> None:
     begun = time.perf_counter()
     from recsys.index import search
 
-    built, factory, nprobe, seconds = chosen_index(vectors)
+    built, factory, breadth, seconds = chosen_index(vectors)
     wall = time.perf_counter() - begun
 
     def ask(row: int) -> list[int]:
@@ -235,7 +237,7 @@ def run_one_scale(file: Path, chosen: argparse.Namespace) -> None:
         rows=len(vectors),
         dimension=vectors.shape[1],
         index=factory,
-        nprobe=nprobe,
+        breadth=breadth,
         build_s=round(wall, 1),
         build_cpu_s=round(seconds, 1),
         peak_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),

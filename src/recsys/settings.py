@@ -182,8 +182,11 @@ class Settings(BaseSettings):
     index_factory: str = Field(
         "auto", description="FAISS factory string, or 'auto' to choose by size and recall."
     )
-    index_nprobe: int = Field(
-        16, ge=1, le=65_536, description="Lists searched by an IVF index that is not chosen."
+    index_breadth: int = Field(
+        64,
+        ge=1,
+        le=65_536,
+        description="How widely a named index searches: lists visited, or candidates kept (HNSW).",
     )
     index_max_bytes: int = Field(
         4_000_000_000, ge=1, description="Largest index that keeps vectors whole under 'auto'."

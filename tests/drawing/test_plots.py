@@ -71,7 +71,7 @@ def candidates() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "factory": ["Flat", "IVF256,Flat", "IVF256,Flat", "IVF512,Flat"],
-            "nprobe": [1, 4, 8, 8],
+            "breadth": [1, 4, 8, 8],
             "recall_at_k": [1.0, 0.98, 0.999, 0.99],
             "read_bytes": [4e7, 1e6, 1.6e6, 1.2e6],
             "index_bytes": [40_000_000] * 4,

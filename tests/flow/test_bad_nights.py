@@ -68,7 +68,7 @@ def test_a_model_below_its_floor_is_refused_and_the_champion_stays(undisturbed: 
 
 
 def test_an_index_below_its_recall_is_refused(undisturbed: Platform) -> None:
-    settings = undisturbed.with_settings(index_factory="IVF6,Flat", index_nprobe=1)
+    settings = undisturbed.with_settings(index_factory="IVF6,Flat", index_breadth=1)
     assert refused_by(settings) == "index"
 
 

@@ -90,13 +90,13 @@ def drawn_filter(vectors: np.ndarray, share: float, seed: int, near: bool) -> np
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    ("factory", "nprobe"), [("IVF32,Flat", 8), ("IVF32,SQ8", 8), ("HNSW16", 1)]
+    ("factory", "breadth"), [("IVF32,Flat", 8), ("IVF32,SQ8", 8), ("HNSW16", 1)]
 )
 def test_a_partial_search_keeps_its_recall_under_drawn_filters(
-    way: Way, factory: str, nprobe: int
+    way: Way, factory: str, breadth: int
 ) -> None:
     vectors = clustered(2_000, 16, 20)
-    index = build(vectors, factory, nprobe, 0)
+    index = build(vectors, factory, breadth, 0)
     asked = np.arange(0, 2_000, 80)
     for share in (0.9, 0.5, 0.1, 0.01):
         allowed = drawn_filter(vectors, share, 3, near=False)

@@ -22,7 +22,7 @@ def test_the_cheapest_that_reaches_the_target_is_chosen() -> None:
     assert choice.chosen == min(enough, key=lambda item: item.read_bytes)
     assert choice.chosen.factory != "Flat"
     assert choice.index.ntotal == 3_000
-    assert choice.index.nprobe == choice.chosen.nprobe
+    assert choice.index.nprobe == choice.chosen.breadth
     assert {item.factory for item in choice.candidates} == set(FACTORIES)
 
 
@@ -31,6 +31,23 @@ def test_the_same_vectors_give_the_same_choice_to_the_byte() -> None:
     first, second = chosen(vectors), chosen(vectors)
     assert first.candidates == second.candidates
     one, other = (faiss.serialize_index(choice.index) for choice in (first, second))
+    assert np.array_equal(one, other)
+
+
+def test_a_graph_is_chosen_where_it_reads_least_and_is_the_same_every_time() -> None:
+    vectors = clustered(3_000, 16, 30)
+    first, second = (
+        choose(vectors, (*FACTORIES, "HNSW8"), recall_target=0.99, k=10, seed=3) for _ in range(2)
+    )
+    assert first.candidates == second.candidates
+    graphs = [item for item in first.candidates if item.factory == "HNSW8"]
+    assert all(item.compared < 3_000 for item in graphs)
+    assert [item.breadth for item in graphs] == [16, 24, 32, 48, 64, 96, 128][: len(graphs)]
+    alone = choose(vectors, ("Flat", "HNSW8"), recall_target=0.99, k=10, seed=3)
+    assert alone.chosen.factory == "HNSW8"
+    assert alone.index.hnsw.efSearch == alone.chosen.breadth
+    again = choose(vectors, ("Flat", "HNSW8"), recall_target=0.99, k=10, seed=3)
+    one, other = (faiss.serialize_index(choice.index) for choice in (alone, again))
     assert np.array_equal(one, other)
 
 
@@ -43,8 +60,8 @@ def test_figures_are_those_of_the_index() -> None:
         count = int(item.factory.removeprefix("IVF").removesuffix(",Flat"))
         assert count < item.compared <= count + 3_000
         assert item.index_bytes == count * 16 * 4 + 3_000 * (16 * 4 + 8)
-    last = {item.factory: item.nprobe for item in lists}
-    assert all(nprobe < 32 for nprobe in last.values())
+    last = {item.factory: item.breadth for item in lists}
+    assert all(breadth < 32 for breadth in last.values())
 
 
 def test_vectors_that_lists_do_not_order_are_searched_exactly() -> None:

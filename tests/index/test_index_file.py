@@ -37,15 +37,15 @@ def test_an_index_reopened_finds_what_it_found_before(tmp_path: Path, factory: s
     vectors = units(1_000)
     index = build(vectors, factory, 4, 3)
     save(index, tmp_path / "index.faiss")
-    opened = open_index(tmp_path / "index.faiss", rows=1_000, dimension=16, nprobe=4)
+    opened = open_index(tmp_path / "index.faiss", rows=1_000, dimension=16, breadth=4)
     queries = units(20, seed=9)
     assert search(opened, vectors, queries, 5) == search(index, vectors, queries, 5)
 
 
 def test_nprobe_is_that_of_the_opener_and_at_most_every_list(tmp_path: Path) -> None:
     path = saved(tmp_path, "IVF16,Flat")
-    assert open_index(path, rows=1_000, dimension=16, nprobe=2).nprobe == 2
-    assert open_index(path, rows=1_000, dimension=16, nprobe=99).nprobe == 16
+    assert open_index(path, rows=1_000, dimension=16, breadth=2).nprobe == 2
+    assert open_index(path, rows=1_000, dimension=16, breadth=99).nprobe == 16
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
@@ -55,7 +55,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path, factory: s
     for length in (0, 3, 10, 40, 60, len(whole) // 2, len(whole) - 49, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(ArtifactInvalid, match="truncated"):
-            open_index(path, rows=1_000, dimension=16, nprobe=4)
+            open_index(path, rows=1_000, dimension=16, breadth=4)
 
 
 def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
@@ -64,16 +64,16 @@ def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(ArtifactInvalid, match="changed after it was built"):
-        open_index(path, rows=1_000, dimension=16, nprobe=4)
+        open_index(path, rows=1_000, dimension=16, breadth=4)
 
 
 def test_what_is_no_index_of_ours_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "index.faiss"
     with pytest.raises(ArtifactInvalid, match="No such file"):
-        open_index(path, rows=10, dimension=16, nprobe=4)
+        open_index(path, rows=10, dimension=16, breadth=4)
     path.write_bytes(b"not an index, but long enough to hold a footer" * 9)
     with pytest.raises(ArtifactInvalid, match="no index of ours"):
-        open_index(path, rows=10, dimension=16, nprobe=4)
+        open_index(path, rows=10, dimension=16, breadth=4)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_another_catalogs_index_is_refused(
     tmp_path: Path, rows: int, dimension: int, message: str
 ) -> None:
     with pytest.raises(ArtifactInvalid, match=message):
-        open_index(saved(tmp_path), rows=rows, dimension=dimension, nprobe=4)
+        open_index(saved(tmp_path), rows=rows, dimension=dimension, breadth=4)
 
 
 def test_an_index_of_another_metric_or_kind_is_refused(tmp_path: Path) -> None:
@@ -92,12 +92,12 @@ def test_an_index_of_another_metric_or_kind_is_refused(tmp_path: Path) -> None:
     euclidean.add(units(10))
     save(euclidean, tmp_path / "l2.faiss")
     with pytest.raises(ArtifactInvalid, match="inner-product"):
-        open_index(tmp_path / "l2.faiss", rows=10, dimension=16, nprobe=4)
+        open_index(tmp_path / "l2.faiss", rows=10, dimension=16, breadth=4)
     hashed = faiss.IndexLSH(16, 8)
     hashed.add(units(10))
     save(hashed, tmp_path / "lsh.faiss")
     with pytest.raises(ArtifactInvalid, match="IndexLSH"):
-        open_index(tmp_path / "lsh.faiss", rows=10, dimension=16, nprobe=4)
+        open_index(tmp_path / "lsh.faiss", rows=10, dimension=16, breadth=4)
 
 
 @pytest.mark.parametrize(

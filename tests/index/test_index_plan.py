@@ -23,9 +23,17 @@ def test_auto_is_exact_until_lists_pay(rows: int) -> None:
 )
 def test_auto_tries_lists_beside_exact_search(rows: int, lists: tuple[int, int]) -> None:
     few, many = (f"IVF{count},Flat" for count in lists)
-    assert plan(rows, 192, "auto", ROOM) == ("Flat", few, many)
+    exact, *graph, fewer, more = plan(rows, 192, "auto", ROOM)
+    assert (exact, fewer, more) == ("Flat", few, many)
+    assert graph == ([] if rows > 200_000 else ["HNSW32"])
     for factory in (few, many):
         assert plan(rows, 192, factory, ROOM) == (factory,)
+
+
+def test_a_graph_that_does_not_fit_is_not_tried() -> None:
+    fits = 40_000 * (4 * 192 + 256)
+    assert "HNSW32" in plan(40_000, 192, "auto", fits)
+    assert "HNSW32" not in plan(40_000, 192, "auto", fits - 1)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +54,7 @@ def test_lists_hold_what_fits(rows: int, codes: str) -> None:
 
 @pytest.mark.parametrize(
     "factory",
-    ["Flat", "SQ8", "SQfp16", "HNSW32", "HNSW16,Flat", "IVF64,Flat", "IVF64,SQ8", "IVF64,PQ16"],
+    ["Flat", "SQ8", "SQfp16", "HNSW32", "HNSW32,Flat", "IVF64,Flat", "IVF64,SQ8", "IVF64,PQ16"],
 )
 def test_a_known_factory_is_kept(factory: str) -> None:
     assert plan(40_000, 128, factory, ROOM) == (factory,)

@@ -91,7 +91,7 @@ def manifest(vectors: np.ndarray) -> Release:
         model_digest="0",
         index_digest="0",
         factory="Flat",
-        nprobe=1,
+        breadth=1,
         dimension=vectors.shape[1],
         image_width=6,
         image_height=8,

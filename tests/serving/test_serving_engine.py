@@ -147,7 +147,7 @@ def forged(tmp_path, **changes):
         "model_digest": files["embedder.tflite"],
         "index_digest": files["index.faiss"],
         "factory": "Flat",
-        "nprobe": 1,
+        "breadth": 1,
         "dimension": vectors().shape[1],
         "image_width": 6,
         "image_height": 8,

@@ -113,7 +113,7 @@ def test_an_index_that_was_chosen_comes_with_what_it_was_chosen_from(tmp_path: P
     tried = pd.read_parquet(tmp_path / "candidates.parquet")
     assert list(tried["factory"].unique()) == list(factories)
     (chosen,) = tried[tried["chosen"]].to_dict("records")
-    assert (made.factory, made.nprobe) == (chosen["factory"], chosen["nprobe"])
+    assert (made.factory, made.breadth) == (chosen["factory"], chosen["breadth"])
     assert made.factory != "Flat"
     assert made.recall_at_10 >= 0.99
     assert min(made.filtered_recall_at_10.values()) >= 0.99

@@ -74,7 +74,7 @@ class SearchIndex(Artifact):
     model_digest: str
     index_digest: str
     factory: str
-    nprobe: int
+    breadth: int
     rows: int
     dimension: int
     recall_at_10: float

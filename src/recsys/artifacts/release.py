@@ -46,7 +46,7 @@ class Release(Artifact):
     model_digest: str
     index_digest: str
     factory: str
-    nprobe: int
+    breadth: int
     dimension: int
     image_width: int
     image_height: int

@@ -12,7 +12,7 @@ from recsys.drawing.paper import INK, LINES, WORSE, plain, save, sheet
 def draw_trade_off(candidates: pd.DataFrame, out: Path, *, target: float) -> None:
     """Draw the recall of each candidate against the bytes that it reads, one line a factory.
 
-    ``candidates`` has factory, nprobe, recall_at_k, read_bytes, index_bytes and chosen (bool);
+    ``candidates`` has factory, breadth, recall_at_k, read_bytes, index_bytes and chosen (bool);
     ``target`` is the recall that was asked for.
     """
     figure = sheet("Index: what is found against what is read", 8, 4)
@@ -35,7 +35,7 @@ def draw_trade_off(candidates: pd.DataFrame, out: Path, *, target: float) -> Non
         s=70,
         facecolors="none",
         edgecolors=WORSE,
-        label=f"chosen, {chosen['nprobe'].iloc[0]} lists visited",
+        label=f"chosen, breadth {chosen['breadth'].iloc[0]}",
     )
     axes.set_xscale("log")
     axes.set_xlabel("MB read by a query", fontsize=8)

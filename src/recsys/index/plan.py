@@ -9,8 +9,14 @@ from typing import Final
 from recsys.errors import SettingsInvalid
 
 AUTO: Final = "auto"
-# Exact search of 10,000 × 192 takes a millisecond on one core; above, lists pay.
+# Exact search of 10,000 × 192 takes a millisecond on one core; above, an index pays.
 EXACT_UP_TO: Final = 10_000
+# One thread links a graph, so that it is the same every time: a minute and a half for so many.
+_GRAPH_UP_TO: Final = 200_000
+# With half as many, some products among many alike cannot be reached at any breadth.
+_GRAPH_LINKS: Final = 32
+# Twice as many links on the ground as above it, four bytes each.
+_GRAPH_BYTES: Final = 2 * _GRAPH_LINKS * 4
 # FAISS keeps a row number beside each vector in a list.
 _ROW_NUMBER_BYTES: Final = 8
 # FAISS wants 39 training vectors for each centroid it learns (Clustering.h).
@@ -30,10 +36,11 @@ def plan(rows: int, dimension: int, factory: str, max_bytes: int) -> tuple[str, 
     """The FAISS factory strings to choose among for [rows, dimension] vectors.
 
     ``auto`` is exact search (``Flat``) up to `EXACT_UP_TO` vectors. Beyond, exact search is
-    the measure for inverted lists, twice the square root of the rows of them, rounded to a
-    power of two, and half as many. The lists hold the vectors themselves where they fit
-    into ``max_bytes``, else a byte for each number (SQ8), else product codes of a byte for
-    four numbers (PQ). Anything else is checked and given back alone.
+    the measure for a graph (HNSW), where one thread can link it in a minute or two, and for
+    inverted lists, twice the square root of the rows of them, rounded to a power of two,
+    and half as many. The lists hold the vectors themselves where they fit into
+    ``max_bytes``, else a byte for each number (SQ8), else product codes of a byte for four
+    numbers (PQ). Anything else is checked and given back alone.
 
     Raises
     ------
@@ -63,7 +70,9 @@ def _by_size(rows: int, dimension: int, max_bytes: int) -> tuple[str, ...]:
         return ("Flat",)
     lists = 1 << round(math.log2(2 * math.sqrt(rows)))
     codes = _codes(rows, dimension, max_bytes)
-    return ("Flat", f"IVF{lists // 2},{codes}", f"IVF{lists},{codes}")
+    graph_bytes = rows * (4 * dimension + _GRAPH_BYTES)
+    graph = (f"HNSW{_GRAPH_LINKS}",) if rows <= _GRAPH_UP_TO and graph_bytes <= max_bytes else ()
+    return ("Flat", *graph, f"IVF{lists // 2},{codes}", f"IVF{lists},{codes}")
 
 
 def _codes(rows: int, dimension: int, max_bytes: int) -> str:

@@ -12,15 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, Final
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from recsys.artifacts.base import require
-from recsys.errors import QueryRejected
+from recsys.errors import ArtifactInvalid, QueryRejected
 from recsys.index.threads import one_thread
 from recsys.index.ways import Way, way_of
 
@@ -93,8 +92,13 @@ def search(
         together.
     """
     queries = np.ascontiguousarray(queries, np.float32)
+    vectors = np.asarray(vectors)  # a map is sliced and gathered from more slowly
     _check(index, vectors, queries, k, allowed, exclude)
     own: list[int | None] = list(exclude) if exclude is not None else [None] * len(queries)
+    if len(queries) == 1 and allowed is None:
+        found = _at_first_look(index, vectors, queries, k, own[0])
+        if found is not None:
+            return [found]
     among = _Among(len(vectors), allowed)
     way = way_of(among.total, among.count)
     if way is Way.SUBSET:
@@ -146,26 +150,40 @@ def _check(
     allowed: Mask | None,
     exclude: Sequence[int | None] | None,
 ) -> None:
-    shape = (index.ntotal, index.d)
-    require(vectors.shape == shape, f"an index over {shape} searched with {vectors.shape} vectors")
-    require(
-        queries.ndim == 2 and queries.shape[1] == index.d,
-        f"queries have shape {queries.shape}, the index takes [queries, {index.d}]",
-    )
-    require(
-        allowed is None or (allowed.shape == shape[:1] and allowed.dtype == np.bool_),
-        f"a filter must be bool [{shape[0]}]",
-    )
-    require(
-        exclude is None or len(exclude) == len(queries),
-        f"{len(exclude or ())} exclusions for {len(queries)} queries",
-    )
+    # Messages are made only when they are needed: they cost as much as a small search.
+    rows, dimension = shape = (index.ntotal, index.d)
+    if vectors.shape != shape:
+        raise ArtifactInvalid(f"an index over {shape} searched with {vectors.shape} vectors")
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        raise ArtifactInvalid(
+            f"queries have shape {queries.shape}, the index takes [queries, {dimension}]"
+        )
+    if allowed is not None and (allowed.shape != (rows,) or allowed.dtype != np.bool_):
+        raise ArtifactInvalid(f"a filter must be bool [{rows}]")
+    if exclude is not None and len(exclude) != len(queries):
+        raise ArtifactInvalid(f"{len(exclude)} exclusions for {len(queries)} queries")
     if k < 1:
         raise QueryRejected(f"k is {k}; ask for at least 1 neighbour")
-    require(
-        bool(np.isfinite(queries).all()),
-        "a query vector is not finite and so has no neighbours; the model that made it is unfit",
-    )
+    if not np.isfinite(queries).all():
+        raise ArtifactInvalid(
+            "a query vector is not finite and so has no neighbours; the model that made it is unfit"
+        )
+
+
+def _at_first_look(
+    index: Any, vectors: Vectors, queries: Vectors, k: int, excluded: int | None
+) -> Neighbours | None:
+    """The answer to one query of all rows, unless the first candidates do not settle it.
+
+    What a shopper's request mostly is: the general way takes as long again as the index.
+    """
+    fetch = min(_first_fetch(index, k, None), len(vectors))
+    with one_thread(True):
+        scores, ids = index.search(queries, fetch, params=_parameters(index, fetch, 1.0, None))
+    full = ids[0, -1] >= 0 and fetch > k
+    if not full or (fetch < len(vectors) and scores[0, -1] >= scores[0, k] - _ROUNDING):
+        return None
+    return _ranked(vectors, queries[0], ids[0], k, excluded)
 
 
 def _by_index(
@@ -187,9 +205,10 @@ def _by_index(
     rounds = 0
     while waiting and not (way is Way.OVER_FETCH and rounds == _OVER_FETCH_ROUNDS):
         fetch = min(fetch, most)
+        asked = queries if len(waiting) == len(queries) else queries[waiting]
         with one_thread(len(waiting) < _SHARED_FROM):
             scores, ids = index.search(
-                queries[waiting], fetch, params=_parameters(index, fetch, harder, selector)
+                asked, fetch, params=_parameters(index, fetch, harder, selector)
             )
         for place, place_scores, place_ids in zip(waiting, scores, ids, strict=True):
             kept = among.only(place_ids) if way is Way.OVER_FETCH else place_ids >= 0
@@ -214,15 +233,21 @@ def _first_fetch(index: Any, k: int, times: float | None) -> int:
 
 
 def _parameters(index: Any, fetch: int, harder: float, selector: Any) -> Any:
+    made = _shared_parameters if selector is None else partial(_made, sel=selector)
     if isinstance(index, faiss.IndexIVF):
-        nprobe = min(index.nlist, math.ceil(index.nprobe * harder))
-        return _faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
+        return made("IVF", nprobe=min(index.nlist, math.ceil(index.nprobe * harder)))
     if isinstance(index, faiss.IndexHNSW):
-        width = max(index.hnsw.efSearch, 2 * fetch)
-        return _faiss.SearchParametersHNSW(
-            sel=selector, efSearch=min(index.ntotal, math.ceil(width * harder))
-        )
-    return _faiss.SearchParameters(sel=selector)
+        width = math.ceil(max(index.hnsw.efSearch, fetch) * harder)
+        return made("HNSW", efSearch=min(index.ntotal, width))
+    return made("")
+
+
+def _made(kind: str, **fields: Any) -> Any:
+    return getattr(_faiss, f"SearchParameters{kind}")(**fields)
+
+
+# Searches that filter nothing share theirs: making them takes as long as a tenth of a search.
+_shared_parameters = lru_cache(maxsize=64)(_made)
 
 
 def _more_may_come(scores: Vectors, ids: Rows, kept: Mask, k: int) -> bool:
@@ -284,5 +309,5 @@ def _ranked(
     # Row by row and not a matrix product, whose rounding depends on a row's place in it:
     # identical products must tie.
     scores = (vectors[rows] * query).sum(axis=1, dtype=np.float32)
-    order = np.lexsort((rows, -scores))[:k]
+    order = np.argsort(-scores, kind="stable")[:k]
     return list(zip(rows[order].tolist(), scores[order].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The cheapest of some indexes that finds enough, with the lists that a search visits.
+"""The cheapest of some indexes that finds enough, and how widely it must search for that.
 
 Cheap is what reads few bytes: a search of this size waits for memory. Bytes are counted and
 not timed, so that the same vectors give the same choice on a busy machine.
@@ -14,13 +14,19 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from recsys.index.build import build
+from recsys.index.build import build, set_breadth
 from recsys.index.recall import Truth, drawn_rows, recall_of, truths
+from recsys.index.threads import one_thread
+
+# The stubs that FAISS brings lag behind its Python layer.
+_faiss: Any = faiss
 
 EXACT: Final = "Flat"
 _QUERIES: Final = 500
 _NUMBER_BYTES: Final = 4
 _ROW_NUMBER_BYTES: Final = 8
+_LINK_BYTES: Final = 4
+_WIDTHS: Final = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 Vectors = npt.NDArray[np.float32]
 
@@ -29,12 +35,13 @@ Vectors = npt.NDArray[np.float32]
 class Candidate:
     """One index and one way to search it.
 
-    ``recall_at_k`` is over drawn queries; ``compared`` vectors and ``read_bytes`` are those
-    of one query on average; ``index_bytes`` is the index's size.
+    ``breadth`` is the lists visited, or the candidates kept along a graph. ``recall_at_k`` is
+    over drawn queries; ``compared`` vectors and ``read_bytes`` are those of one query on
+    average; ``index_bytes`` is the index's size.
     """
 
     factory: str
-    nprobe: int
+    breadth: int
     recall_at_k: float
     compared: float
     read_bytes: float
@@ -53,14 +60,15 @@ class Choice:
 def choose(
     vectors: Vectors, factories: Sequence[str], *, recall_target: float, k: int, seed: int
 ) -> Choice:
-    """Build each index of inverted lists, and visit more of them until it finds enough.
+    """Build each index, and search ever more widely until it finds enough.
 
     Parameters
     ----------
     vectors
         [n, dimension] float32, unit norm, at least two rows.
     factories
-        ``Flat``, which is taken when no other finds enough, and factories of inverted lists.
+        ``Flat``, which is taken when no other finds enough, and factories of graphs and of
+        inverted lists.
     recall_target
         Share of the ``k`` true neighbours to find, in [0, 1].
     seed
@@ -84,7 +92,7 @@ def choose(
                 break
     if index is None:
         return Choice(build(vectors, EXACT, 1, seed), best, tuple(tried))
-    index.nprobe = best.nprobe
+    set_breadth(index, best.breadth)
     return Choice(index, best, tuple(tried))
 
 
@@ -97,25 +105,38 @@ def _exact(vectors: Vectors) -> Candidate:
 def _searches(
     index: Any, vectors: Vectors, factory: str, known: Sequence[Truth], k: int
 ) -> Iterator[Candidate]:
-    """More and more lists: 1, 2, 3, 4, 6, 8, 12, 16 … all."""
-    sizes = np.array([index.invlists.list_size(each) for each in range(index.nlist)])
     queries = np.ascontiguousarray(vectors[[truth.row for truth in known]])
-    centroid_bytes = index.nlist * index.d * _NUMBER_BYTES
-    for nprobe in _steps(index.nlist):
-        index.nprobe = nprobe
-        _, visited = faiss.downcast_index(index.quantizer).search(queries, nprobe)
-        scanned = float(sizes[visited].sum(axis=1).mean())
-        yield Candidate(
-            factory=factory,
-            nprobe=nprobe,
-            recall_at_k=recall_of(index, vectors, known, k),
-            compared=index.nlist + scanned,
-            read_bytes=centroid_bytes + scanned * (index.code_size + _ROW_NUMBER_BYTES),
-            index_bytes=centroid_bytes + index.ntotal * (index.code_size + _ROW_NUMBER_BYTES),
-        )
+    graph = isinstance(index, faiss.IndexHNSW)
+    steps, measured = (_WIDTHS, _along_graph) if graph else (_steps(index.nlist), _in_lists)
+    for breadth in steps:
+        set_breadth(index, breadth)
+        recall = recall_of(index, vectors, known, k)
+        compared, read, size = measured(index, queries, k)
+        yield Candidate(factory, breadth, recall, compared, read, size)
+
+
+def _in_lists(index: Any, queries: Vectors, _k: int) -> tuple[float, float, int]:
+    """Vectors compared and bytes read by one query on average; bytes of the index."""
+    _, visited = faiss.downcast_index(index.quantizer).search(queries, index.nprobe)
+    sizes = np.array([index.invlists.list_size(each) for each in range(index.nlist)])
+    scanned = float(sizes[visited].sum(axis=1).mean())
+    centroids, each = index.nlist * index.d * _NUMBER_BYTES, index.code_size + _ROW_NUMBER_BYTES
+    return index.nlist + scanned, centroids + scanned * each, centroids + index.ntotal * each
+
+
+def _along_graph(index: Any, queries: Vectors, k: int) -> tuple[float, float, int]:
+    """As `_in_lists`; FAISS counts for the whole process, so nothing else may search meanwhile."""
+    counted = _faiss.cvar.hnsw_stats
+    counted.reset()
+    with one_thread(True):
+        index.search(queries, k)
+    compared, walked = counted.ndis / len(queries), counted.nhops / len(queries)
+    vector, links = index.d * _NUMBER_BYTES, index.hnsw.nb_neighbors(0) * _LINK_BYTES
+    return compared, compared * vector + walked * links, index.ntotal * (vector + links)
 
 
 def _steps(most: int) -> Iterator[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16 … most."""
     step = 1
     while step < most:
         yield step

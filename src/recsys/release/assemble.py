@@ -82,7 +82,7 @@ def assemble(
             model_digest=model.model_digest,
             index_digest=index.index_digest,
             factory=index.factory,
-            nprobe=index.nprobe,
+            breadth=index.breadth,
             dimension=index.dimension,
             image_width=model.image_width,
             image_height=model.image_height,

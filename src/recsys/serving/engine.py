@@ -107,7 +107,7 @@ class ServingRelease:
                     folder / INDEX_FILE,
                     rows=release.products,
                     dimension=release.dimension,
-                    nprobe=release.nprobe,
+                    breadth=release.breadth,
                 ),
                 Encoder(folder / MODEL_FILE),
                 image_limits,

@@ -42,7 +42,7 @@ def run(night: Night) -> Receipt:
     )
     parameters = {
         "factory": factories[0] if len(factories) == 1 else list(factories),
-        "nprobe": settings.index_nprobe,
+        "breadth": settings.index_breadth,
         "recall_target": settings.recall_target,
         "seed": settings.seed,
         "recall_queries": settings.recall_queries,
@@ -56,8 +56,8 @@ def run(night: Night) -> Receipt:
         write_vectors(night, embeddings, vectors)
         subject, of = embeddings.ref, embeddings.artifact
         if len(factories) == 1:
-            nprobe = settings.index_nprobe
-            artifact = built_index(night, subject, of, vectors, factories[0], nprobe, out)
+            breadth = settings.index_breadth
+            artifact = built_index(night, subject, of, vectors, factories[0], breadth, out)
             return task.publish(artifact, [(INDEX, out)])
         artifact = chosen_index(night, subject, of, vectors, factories, folder)
         files = [(path, folder / path[1:]) for path in (INDEX, frames.CANDIDATES, TRADE_OFF)]
@@ -70,7 +70,7 @@ def built_index(
     embeddings: EmbeddingSet,
     vectors_file: Path,
     factory: str,
-    nprobe: int,
+    breadth: int,
     out: Path,
 ) -> SearchIndex:
     """Write the index over a file of vectors to ``out``, and gate its recall.
@@ -83,8 +83,8 @@ def built_index(
         It misses true neighbours.
     """
     vectors = np.load(vectors_file, mmap_mode="r", allow_pickle=False)
-    index.save(index.build(vectors, factory, nprobe, night.settings.seed), out)
-    return _gated(night, subject, embeddings, vectors, factory, nprobe, out)
+    index.save(index.build(vectors, factory, breadth, night.settings.seed), out)
+    return _gated(night, subject, embeddings, vectors, factory, breadth, out)
 
 
 def chosen_index(
@@ -114,7 +114,7 @@ def chosen_index(
     (folder / frames.CANDIDATES[1:]).write_bytes(frames.to_parquet(table))
     drawing.draw_trade_off(table, folder / TRADE_OFF[1:], target=settings.recall_target)
     chosen = choice.chosen
-    return _gated(night, subject, embeddings, vectors, chosen.factory, chosen.nprobe, out)
+    return _gated(night, subject, embeddings, vectors, chosen.factory, chosen.breadth, out)
 
 
 def _gated(
@@ -123,12 +123,12 @@ def _gated(
     embeddings: EmbeddingSet,
     vectors: npt.NDArray[np.float32],
     factory: str,
-    nprobe: int,
+    breadth: int,
     out: Path,
 ) -> SearchIndex:
     settings = night.settings
     rows, dimension = embeddings.rows, embeddings.dimension
-    built = index.open_index(out, rows=rows, dimension=dimension, nprobe=nprobe)
+    built = index.open_index(out, rows=rows, dimension=dimension, breadth=breadth)
     recall = index.measure_recall(
         built, vectors, queries=settings.recall_queries, k=_K, seed=settings.seed
     )
@@ -138,7 +138,7 @@ def _gated(
         model_digest=embeddings.model_digest,
         index_digest=sha256_file(out),
         factory=factory,
-        nprobe=nprobe,
+        breadth=breadth,
         rows=rows,
         dimension=dimension,
         recall_at_10=recall.recall_at_k,

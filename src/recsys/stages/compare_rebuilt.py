@@ -217,7 +217,7 @@ class Rebuilt:
                 self._copy(night, ref, INDEX),
                 rows=built.rows,
                 dimension=built.dimension,
-                nprobe=built.nprobe,
+                breadth=built.breadth,
             )
             sides.append(self._side(night, built.embeddings, opened))
         return self._agreement(INDEX, sides, "other bytes", {})

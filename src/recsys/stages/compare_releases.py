@@ -37,7 +37,7 @@ _VERSIONS: Final = (
     "model_version",
     "index_version",
     "factory",
-    "nprobe",
+    "breadth",
     "dimension",
     "image_width",
     "image_height",

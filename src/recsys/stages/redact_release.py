@@ -115,7 +115,7 @@ def _index(night: Night, old: Release, embeddings: EmbeddingSet, vectors: Path) 
     out = vectors.with_name(INDEX_FILE)
     for factory in (old.factory, _EXACT):
         try:
-            return built_index(night, subject, embeddings, vectors, factory, old.nprobe, out)
+            return built_index(night, subject, embeddings, vectors, factory, old.breadth, out)
         except GateRefused:
             if factory == _EXACT:
                 raise

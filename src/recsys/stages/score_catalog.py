@@ -102,7 +102,7 @@ class _Scored:
             folder / INDEX_FILE,
             rows=self.release.products,
             dimension=self.release.dimension,
-            nprobe=self.release.nprobe,
+            breadth=self.release.breadth,
         )
 
     def table(self, rows: range, k: int, advance: Advance) -> Any:

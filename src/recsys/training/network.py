@@ -63,13 +63,11 @@ def build_network(parameters: TrainingParameters, heads: Sequence[Head]) -> Netw
     x = layers.Rescaling(factor, offset=offset, name="scale")(pixels)
     x = apply_backbone(parameters, x)
     # Not pooled: products stand in the middle of their pictures, so where something is tells
-    # what it is. A convolution as large as the grid is a dense layer on all of it, and unlike
-    # one after `Flatten` its export takes batches of any size.
-    x = layers.Conv2D(_HIDDEN, x.shape[1:3], use_bias=False, name="hidden")(x)
+    # what it is.
+    x = layers.Flatten(name="places")(x)
+    x = layers.Dense(_HIDDEN, use_bias=False, name="hidden")(x)
     x = layers.BatchNormalization(momentum=0.9, name="hidden_norm")(x)
-    x = layers.ReLU(name="hidden_relu")(x)
-    hidden = layers.GlobalAveragePooling2D(name="vector")(x)
-    x = hidden
+    x = hidden = layers.ReLU(name="hidden_relu")(x)
     if parameters.dropout:
         x = layers.Dropout(parameters.dropout, seed=parameters.seed, name="dropout")(hidden)
     # Probabilities and angles are taken in float32, also where the convolutions run in float16.
