@@ -10,6 +10,8 @@ import psutil
 import pytest
 
 from recsys.artifacts.live import living_workers, write_live
+from recsys.client import Question, Recommender
+from recsys.errors import ProductUnknown, QueryRejected
 from serving_release import (
     IDS,
     make_release,
@@ -314,3 +316,17 @@ def test_half_the_answers_take_milliseconds(running, query):
         assert running.ask(**query).status_code == 200
         taken.append(time.perf_counter() - started)
     assert statistics.median(taken) < 0.1  # 3 ms on a quiet machine
+
+
+def test_the_client_reads_what_the_service_says(running, release):
+    with Recommender(running.predictions_url) as recommender:
+        found = recommender.similar(product_id=IDS[0], k=3, where={"gender": "Women"})
+        several = recommender.answer([Question(product_id=IDS[0]), Question(product_id=IDS[1])])
+        with pytest.raises(ProductUnknown, match="nobody"):
+            recommender.similar(product_id="nobody")
+        with pytest.raises(QueryRejected, match="k must be"):
+            recommender.similar(product_id=IDS[0], k=0)
+    assert found.release == release.id
+    assert len(found.products) == 3
+    assert all(product.attributes["gender"] == "Women" for product in found.products)
+    assert [len(item.products) for item in several] == [10, 10]

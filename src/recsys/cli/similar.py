@@ -6,7 +6,6 @@ import base64
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import pandas as pd
 import typer
 from rich.table import Table
@@ -15,13 +14,15 @@ from recsys import images, names
 from recsys.artifacts.catalog import ValidatedCatalog
 from recsys.artifacts.release import read_manifest
 from recsys.cli.console import Json, console, print_json
-from recsys.errors import OutsideFailed, ProductUnknown, QueryRejected, ServiceUnavailable
+from recsys.client import Recommender
+from recsys.errors import QueryRejected
 from recsys.settings import Settings, load_settings
 from recsys.stages.frames import PRODUCTS, read_frame
 from recsys.stages.night import Night
 from recsys.stages.pixels import picture_place
 
-_TIMEOUT_SECONDS = 30
+# A person is waiting, and can ask again.
+_ATTEMPTS = 2
 _SHEET_COLUMNS = 6
 
 
@@ -86,31 +87,8 @@ def ask(
         query["k"] = k
     if where:
         query["where"] = where
-    try:
-        response = httpx.post(
-            settings.predictions_url, json={"jsonData": query}, timeout=_TIMEOUT_SECONDS
-        )
-    except httpx.HTTPError as error:
-        raise ServiceUnavailable(
-            f"nothing answers at {settings.predictions_url} ({error}); start it with `make up`"
-        ) from error
-    return _checked(response)
-
-
-def _checked(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        body = {}
-    if response.status_code == httpx.codes.OK and "results" in body.get("jsonData", {}):
-        answer: dict[str, Any] = body
-        return answer
-    said = body.get("status", {}).get("info") or response.text[:300]
-    if response.status_code == ProductUnknown.status_code:
-        raise ProductUnknown(said)
-    if response.status_code == QueryRejected.status_code:
-        raise QueryRejected(said)
-    raise OutsideFailed(f"the service answered {response.status_code}: {said}")
+    with Recommender(settings.predictions_url, attempts=_ATTEMPTS) as recommender:
+        return recommender.predict(query)
 
 
 def print_answer(target: str, answer: dict[str, Any]) -> None:
