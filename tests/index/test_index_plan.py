@@ -25,7 +25,7 @@ def test_auto_tries_lists_beside_exact_search(rows: int, lists: tuple[int, int])
     few, many = (f"IVF{count},Flat" for count in lists)
     exact, *graph, fewer, more = plan(rows, 192, "auto", ROOM)
     assert (exact, fewer, more) == ("Flat", few, many)
-    assert graph == ([] if rows > 200_000 else ["HNSW32"])
+    assert graph == ([] if rows > 100_000 else ["HNSW32"])
     for factory in (few, many):
         assert plan(rows, 192, factory, ROOM) == (factory,)
 

@@ -11,8 +11,8 @@ from recsys.errors import SettingsInvalid
 AUTO: Final = "auto"
 # Exact search of 10,000 × 192 takes a millisecond on one core; above, an index pays.
 EXACT_UP_TO: Final = 10_000
-# One thread links a graph, so that it is the same every time: a minute and a half for so many.
-_GRAPH_UP_TO: Final = 200_000
+# One thread links a graph, so that it is the same every time: one or two minutes for so many.
+_GRAPH_UP_TO: Final = 100_000
 # With half as many, some products among many alike cannot be reached at any breadth.
 _GRAPH_LINKS: Final = 32
 # Twice as many links on the ground as above it, four bytes each.
