@@ -238,6 +238,39 @@ class Settings(BaseSettings):
         120, gt=0, description="How long every worker may take to answer with a new release."
     )
 
+    # Where releases are served
+    deploy_target: Literal["local", "kubernetes"] = Field(
+        "local", description="The microservice on this machine, or Seldon Core on Kubernetes."
+    )
+    kubernetes_config: Path | None = Field(
+        None,
+        description="Kubernetes: the kubeconfig file; else the service account of the pod that we"
+        " run in, else the file that kubectl takes.",
+    )
+    kubernetes_context: str = Field(
+        "", description="Kubernetes: the kubeconfig's context; empty: its current one."
+    )
+    kubernetes_connection: str = Field(
+        "", description="Airflow connection that says instead how the cluster is reached."
+    )
+    kubernetes_namespace: str = Field("default", description="Kubernetes: where it is deployed.")
+    kubernetes_name: str = Field("recommender", description="Name of the SeldonDeployment.")
+    kubernetes_image: str = Field(
+        "", description="The image of seldon/Dockerfile by digest: name@sha256:<64 hex digits>."
+    )
+    kubernetes_claim: str = Field(
+        "", description="The persistent volume claim that holds this platform's state_dir."
+    )
+    kubernetes_claim_path: str = Field(
+        "", description="The state_dir's path in that claim; empty: all of it."
+    )
+    kubernetes_replicas: int = Field(2, ge=1, le=1_000, description="Pods that always serve.")
+    kubernetes_max_replicas: int = Field(
+        4, ge=1, le=1_000, description="Most pods under load; as many as always: no autoscaling."
+    )
+    kubernetes_cpu: str = Field("1", description="Processors that a pod asks for, such as 500m.")
+    kubernetes_memory: str = Field("1Gi", description="Memory of a pod, asked for and its limit.")
+
     # Local services, all on 127.0.0.1
     airflow_port: int = Field(8080, ge=1, le=65_535, description="Airflow's web UI and API.")
     mlflow_port: int = Field(5000, ge=1, le=65_535, description="MLflow's UI.")
@@ -286,13 +319,15 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then ``recsys.toml``."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("pachd_root_certs", "backbone_weights", mode="before")
+    @field_validator("pachd_root_certs", "backbone_weights", "kubernetes_config", mode="before")
     @classmethod
     def _none_if_empty(cls, path: object) -> object:
         # Compose files pass what is not set as an empty text.
         return None if path == "" else path
 
-    @field_validator("state_dir", "expectations_dir", "pachd_root_certs", "backbone_weights")
+    @field_validator(
+        "state_dir", "expectations_dir", "pachd_root_certs", "backbone_weights", "kubernetes_config"
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
@@ -319,6 +354,38 @@ class Settings(BaseSettings):
                 f"{LABEL_COLUMN} needs a share above 0, and others of {', '.join(ATTRIBUTES)} may"
                 f" have one, written as {LABEL_COLUMN}=0.7 gender=0.3"
             )
+        return text
+
+    @field_validator("kubernetes_image")
+    @classmethod
+    def _by_digest(cls, image: str) -> str:
+        if image and not re.fullmatch(r"[a-z0-9][^@\s]*@sha256:[0-9a-f]{64}", image):
+            raise ValueError(
+                "a tag can be moved, so an image is named by its digest, as"
+                " shop.example/recsys-seldon@sha256:<64 hex digits>; pushing it prints the digest"
+            )
+        return image
+
+    @field_validator("kubernetes_namespace", "kubernetes_name")
+    @classmethod
+    def _short_label(cls, name: str) -> str:
+        # Seldon makes further names of it, and hashes those above 63 characters.
+        if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name):
+            raise ValueError("it is up to 40 lower-case letters, digits and dashes")
+        return name
+
+    @field_validator("kubernetes_claim_path")
+    @classmethod
+    def _relative(cls, path: str) -> str:
+        if path and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", path):
+            raise ValueError("it is a path within the claim, such as recsys/state")
+        return path
+
+    @field_validator("kubernetes_cpu", "kubernetes_memory")
+    @classmethod
+    def _quantity(cls, text: str) -> str:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?|k)?", text):
+            raise ValueError("it is a Kubernetes quantity, such as 500m or 2Gi")
         return text
 
     @field_validator("boost", mode="before")
@@ -374,6 +441,17 @@ class Settings(BaseSettings):
         if self.provenance == "pachyderm" and not (self.pachd_address or self.pachd_connection):
             raise ValueError(
                 "provenance is pachyderm, but neither pachd_address nor pachd_connection is set"
+            )
+        if self.deploy_target == "kubernetes" and not (
+            self.kubernetes_image and self.kubernetes_claim
+        ):
+            raise ValueError(
+                "deploy_target is kubernetes, but kubernetes_image or kubernetes_claim is not set"
+            )
+        if self.kubernetes_replicas > self.kubernetes_max_replicas:
+            raise ValueError(
+                f"kubernetes_replicas {self.kubernetes_replicas} is above"
+                f" kubernetes_max_replicas {self.kubernetes_max_replicas}"
             )
         ports = [self.airflow_port, self.mlflow_port, self.seldon_port]
         if len(set(ports)) != len(ports):

@@ -19,6 +19,7 @@ _MODULE_OF: Final = {
     "evaluate": "evaluate",
     "batch": "batch",
     "releases": "releases",
+    "manifest": "manifest",
     "models": "models",
     "embeddings": "embeddings",
     "tune": "tune",
