@@ -13,6 +13,7 @@ outside failed.
     │   ├── QueryRejected            a prediction request that is wrong (HTTP 400)
     │   │   └── ProductUnknown       … that names a product we do not have (HTTP 404)
     │   ├── ReleaseUnknown
+    │   ├── ClusterRefused           Kubernetes does not allow what we ask, or cannot do it
     │   └── PortTaken
     ├── ArtifactInvalid              a file of ours that does not match its digest or schema
     └── OutsideFailed
@@ -81,6 +82,10 @@ class ProductUnknown(QueryRejected):
 
 class ReleaseUnknown(BadInput):
     """A release id that is not on this machine."""
+
+
+class ClusterRefused(BadInput):
+    """The Kubernetes API server refused: no permission, no Seldon there, or a wrong object."""
 
 
 class PortTaken(BadInput):

@@ -131,7 +131,7 @@ def test_a_release_that_a_worker_cannot_open_is_taken_back(running, releases, ta
     broken = make_release(running.releases_dir, seed=8).id
     damage(running.releases_dir / broken)
     # As if it were damaged between the check here and the worker's.
-    monkeypatch.setattr("recsys.deploy.local.verify_release", lambda folder: None)
+    monkeypatch.setattr("recsys.deploy.probing.verify_release", lambda folder: None)
     says = rf"vectors\.npy.*{releases[0]} is live, as before"
     with Load(running, clients=2) as load, pytest.raises(DeployFailed, match=says):
         target.deploy(broken)

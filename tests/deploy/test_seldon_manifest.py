@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -68,9 +69,14 @@ def test_seldon_and_kubernetes_take_it(shape):
 def test_the_custom_resources_own_schema_takes_it(shape):
     if not CRD:
         return  # it is Seldon's file, of two megabytes: name yours in SELDON_CRD
+    jsonschema.validate(SHAPES[shape], custom_resource())
+
+
+@cache
+def custom_resource():
     versions = yaml.load(Path(CRD).read_text(), yaml.CSafeLoader)["spec"]["versions"]
     schema = next(item for item in versions if item["name"] == "v1")["schema"]["openAPIV3Schema"]
-    jsonschema.validate(SHAPES[shape], closed(schema))
+    return closed(schema)
 
 
 def closed(schema):

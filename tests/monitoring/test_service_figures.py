@@ -29,6 +29,14 @@ def line(at=NOON, status_code=200, milliseconds=1.0, results=(10,), release="r-1
     }
 
 
+def test_the_logs_of_pods_count_with_those_of_this_machine(tmp_path):
+    write(tmp_path, line())
+    write(tmp_path / "recommender-live-a", line(), line(status_code=503))
+    write(tmp_path / "recommender-live-b", line())
+    figures = service_figures(tmp_path, NOON, NOON + HOUR)
+    assert (figures["requests"], figures["error_share"]) == (4, 0.25)
+
+
 def test_shares_and_percentiles_are_those_counted_by_hand(tmp_path):
     write(
         tmp_path,

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
-from recsys import names
 from recsys.artifacts.live import WorkerStatus, clear_live, living_workers, read_live, write_live
-from recsys.artifacts.products import ProductTable
-from recsys.artifacts.release import verify_release
 from recsys.deploy.port import Deployment, ProbeRow
-from recsys.errors import ArtifactInvalid, DeployFailed, ReleaseUnknown, ServiceUnavailable
+from recsys.deploy.probing import probe_row, question, verified
+from recsys.deploy.waiting import Obstacle, wait
+from recsys.errors import DeployFailed, ServiceUnavailable
 from recsys.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ class LocalSeldon:
     def deploy(self, release_id: str) -> Deployment:
         """See `DeploymentTarget`. The pointer moves only for a release that verifies."""
         started = time.monotonic()
-        first_product = self._verified(release_id)
+        first_product = verified(self._releases_dir, release_id)
         if not self._someone_serves():
             raise ServiceUnavailable(
                 f"no Seldon worker runs (none reports in {self._serving_dir});"
@@ -85,6 +83,10 @@ class LocalSeldon:
         """See `DeploymentTarget`."""
         return self.deploy(to)
 
+    def withdraw(self) -> None:
+        """See `DeploymentTarget`."""
+        clear_live(self._releases_dir)
+
     def probe(self, product_ids: Sequence[str], release: str) -> list[ProbeRow]:
         """See `DeploymentTarget`.
 
@@ -105,19 +107,6 @@ class LocalSeldon:
                     ) from error
                 rows.append(_row(product_id, release, response))
         return rows
-
-    def _verified(self, release_id: str) -> str:
-        """Check the release's files; the id of its first product."""
-        folder = self._releases_dir / release_id
-        if not names.is_release_id(release_id) or not folder.is_dir():
-            raise ReleaseUnknown(
-                f"no release {release_id[:80]!r} in {self._releases_dir}; see `recsys releases`"
-            )
-        try:
-            verify_release(folder)
-        except ArtifactInvalid as error:
-            raise DeployFailed(f"{error}; the live release was not touched") from error
-        return bytes(ProductTable.load(folder).ids[0]).decode()
 
     def _someone_serves(self) -> bool:
         """Whether a worker runs, or is about to: the service listens before its workers do."""
@@ -141,46 +130,36 @@ class LocalSeldon:
             worker.wanted == worker.release == release_id for worker in workers
         )
 
-    def _wait(self, obstacle: Callable[[], _Obstacle | None]) -> str | None:
-        """None once nothing stands in the way any more; else the reason why not."""
-        until = time.monotonic() + self._timeout_seconds
-        while (found := obstacle()) is not None:
-            if found.final:
-                return found.reason
-            if time.monotonic() > until:
-                return f"not within {self._timeout_seconds:g} seconds: {found.reason}"
-            time.sleep(_POLL_SECONDS)
-        return None
+    def _wait(self, obstacle: Callable[[], Obstacle | None]) -> str | None:
+        return wait(obstacle, self._timeout_seconds, _POLL_SECONDS)
 
-    def _obstacle(self, release_id: str, first_product: str) -> _Obstacle | None:
+    def _obstacle(self, release_id: str, first_product: str) -> Obstacle | None:
         workers = self._workers()
         if not workers:
-            return _Obstacle("no worker runs any more; see the service's log")
+            return Obstacle("no worker runs any more; see the service's log")
         for worker in workers:
             if worker.wanted == release_id and worker.error:
-                return _Obstacle(f"worker {worker.pid}: {worker.error}", final=True)
+                return Obstacle(f"worker {worker.pid}: {worker.error}", final=True)
         if not self._agreed(release_id, workers):
             behind = [worker.pid for worker in workers if worker.release != release_id]
-            return _Obstacle(f"workers {behind} have not taken it up")
+            return Obstacle(f"workers {behind} have not taken it up")
         return self._answers_otherwise(release_id, first_product)
 
-    def _answers_otherwise(self, release_id: str, first_product: str) -> _Obstacle | None:
+    def _answers_otherwise(self, release_id: str, first_product: str) -> Obstacle | None:
         """The workers' word is good; an answer over HTTP is better."""
         try:
             with self._client() as client:
                 row = _row(first_product, release_id, self._ask(client, first_product))
         except httpx.HTTPError as error:
-            return _Obstacle(f"the service at {self._url} does not answer ({error!r})")
+            return Obstacle(f"the service at {self._url} does not answer ({error!r})")
         if row["status_code"] != httpx.codes.OK:
-            return _Obstacle(f"the service answered {row['status_code']}")
+            return Obstacle(f"the service answered {row['status_code']}")
         if not row["release_matches"]:
-            return _Obstacle("the service answered with another release")
+            return Obstacle("the service answered with another release")
         return None
 
     def _ask(self, client: httpx.Client, product_id: str) -> httpx.Response:
-        puid = names.PROBE_PUID + secrets.token_hex(8)
-        message = {"jsonData": {"product_id": product_id}, "meta": {"puid": puid}}
-        return client.post(self._url, json=message)
+        return client.post(self._url, json=question(product_id))
 
     def _put_back(self, previous: str | None) -> None:
         if previous is None:
@@ -191,39 +170,19 @@ class LocalSeldon:
             lambda: (
                 None
                 if self._agreed(previous, self._workers())
-                else _Obstacle(f"the workers do not agree on {previous} yet")
+                else Obstacle(f"the workers do not agree on {previous} yet")
             )
         )
         if reason is not None:
             _LOG.error("after a failed deployment: %s", reason)
 
 
-class _Obstacle:
-    """Why a release is not live yet; ``final`` when waiting will not help."""
-
-    def __init__(self, reason: str, *, final: bool = False) -> None:
-        self.reason = reason
-        self.final = final
-
-
 def _row(product_id: str, release: str, response: httpx.Response) -> ProbeRow:
-    body = _object(response)
-    data = body.get("jsonData", {})
-    results = data.get("results", [])
-    tags = body.get("meta", {}).get("tags", {})
-    return {
-        "product_id": product_id,
-        "status_code": response.status_code,
-        "release_matches": data.get("release") == tags.get("release") == release,
-        "results": len(results),
-        "top_score": max((result["score"] for result in results), default=None),
-        "self_returned": any(result["product_id"] == product_id for result in results),
-    }
+    return probe_row(product_id, release, response.status_code, _parsed(response))
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
+def _parsed(response: httpx.Response) -> object:
     try:
-        body = response.json()
+        return response.json()
     except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        return None

@@ -12,7 +12,8 @@ class Deployment:
     """A release that every worker answers with.
 
     ``previous`` was live before, ``seconds`` is how long the change took, ``workers`` how
-    many answer. ``changed`` is false when the release was live already.
+    many processes, or pods on a cluster, answer. ``changed`` is false when the release was
+    live already.
     """
 
     release: str
@@ -50,6 +51,8 @@ class DeploymentTarget(Protocol):
             It is damaged, or not every worker could take it up; the previous one is live.
         ServiceUnavailable
             Nothing runs that could serve it.
+        ClusterRefused
+            The cluster does not allow it, or cannot; nothing was changed there.
         """
 
     def probe(self, product_ids: Sequence[str], release: str) -> list[ProbeRow]:
@@ -57,3 +60,6 @@ class DeploymentTarget(Protocol):
 
     def roll_back(self, to: str) -> Deployment:
         """As `deploy`, for a release that was live before."""
+
+    def withdraw(self) -> None:
+        """Serve nothing: of a release that was refused and had none before it."""

@@ -68,7 +68,8 @@ def _read(requests_dir: Path, since: datetime, until: datetime) -> tuple[list[di
 def _files(requests_dir: Path, since: datetime, until: datetime) -> Iterator[Path]:
     day = since.astimezone(UTC).date()
     while day <= until.astimezone(UTC).date():
-        yield from sorted(requests_dir.glob(f"{day.isoformat()}-*.jsonl"))
+        # Pods of a cluster have a folder each; their processes' numbers are all alike.
+        yield from sorted(requests_dir.rglob(f"{day.isoformat()}-*.jsonl"))
         day += _DAY
 
 

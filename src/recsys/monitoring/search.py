@@ -79,7 +79,7 @@ def requests_with(
 def _lines(requests_dir: Path, texts: Collection[str]) -> Iterator[LoggedRequest]:
     """The log's answered requests that hold one of the texts; torn lines are passed over."""
     needles = [json.dumps(text, ensure_ascii=False).encode() for text in texts]
-    for path in sorted(requests_dir.glob("*.jsonl")):
+    for path in sorted(requests_dir.rglob("*.jsonl")):
         with path.open("rb") as stream:
             for raw in stream:
                 if any(needle in raw for needle in needles):

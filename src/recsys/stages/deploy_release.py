@@ -9,7 +9,7 @@ import pandas as pd
 
 from recsys import deploy, names
 from recsys.artifacts.deployment import DeployedRelease
-from recsys.artifacts.live import clear_live, read_live
+from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release
@@ -37,7 +37,7 @@ def run(night: Night) -> Receipt:
 
 def _run(night: Night, bundle: Opened[Release]) -> Receipt:
     settings = night.settings
-    target = deploy.local_seldon(settings)
+    target = deploy.open_target(settings)
     task = Task(
         night,
         "deploy_release",
@@ -69,7 +69,7 @@ def _run(night: Night, bundle: Opened[Release]) -> Receipt:
     return task.publish(DeployedRelease(bundle.ref, release_id, verdict))
 
 
-def _probe(night: Night, target: deploy.LocalSeldon, bundle: Opened[Release]) -> Verdict:
+def _probe(night: Night, target: deploy.DeploymentTarget, bundle: Opened[Release]) -> Verdict:
     table = ProductTable.load(night.settings.releases_dir / bundle.artifact.id)
     rng = np.random.default_rng(night.settings.seed)
     rows = rng.choice(len(table), size=min(_PROBES, len(table)), replace=False)
@@ -92,13 +92,13 @@ def _in_service(releases_dir: Path, release_id: str) -> str | None:
 
 
 def _take_back(
-    night: Night, target: deploy.LocalSeldon, refused: str, previous: str | None, why: str
+    night: Night, target: deploy.DeploymentTarget, refused: str, previous: str | None, why: str
 ) -> None:
     releases_dir = night.settings.releases_dir
     # First, so that it is known even when the service cannot follow back.
     record_event(releases_dir, event="refused", release=refused, previous=previous, why=why)
     if read_live(releases_dir) == refused:
         if previous is None:
-            clear_live(releases_dir)
+            target.withdraw()
         else:
             target.roll_back(previous)

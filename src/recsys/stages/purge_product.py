@@ -181,7 +181,7 @@ def _holds(night: Night, release_id: str, products: Collection[str]) -> bool:
 
 def _make_live(night: Night, release_id: str, previous: str, purge: Purge) -> None:
     try:
-        deploy.local_seldon(night.settings).deploy(release_id)
+        deploy.open_target(night.settings).deploy(release_id)
     except ServiceUnavailable:  # nobody is answering now; whoever starts, answers with this
         write_live(night.settings.releases_dir, release_id)
     release.record_event(

@@ -42,7 +42,7 @@ def roll_back(night: Night, release_id: str, who: str, why: str) -> tuple[releas
             raise BadInput(f"release {wanted} is live already")
         bundle = find_release(night, wanted)
         restore(night, bundle.ref)
-        done = deploy.local_seldon(night.settings).roll_back(wanted)
+        done = deploy.open_target(night.settings).roll_back(wanted)
         event = release.record_event(
             releases_dir, event="rolled_back", release=wanted, previous=live, why=why, who=who
         )
