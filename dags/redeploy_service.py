@@ -11,7 +11,8 @@ If you are paged:
   the history beside the releases tells why.
 - `deploy_release` fails otherwise: the service did not answer at all. `make status`, then
   the log of the Seldon microservice. The old release stays the live one on disk, so a
-  restarted service answers from it.
+  restarted service answers from it. On Kubernetes the message holds the pods' state, their
+  logs and the warnings; see docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from datetime import timedelta
 from airflow.sdk import DAG, Asset
 
 from recsys import names
+from recsys.settings import load_settings
 from recsys_airflow.defaults import TAGS, task_defaults
+from recsys_airflow.kubernetes import deploy_operator
 from recsys_airflow.operators import StageOperator
+
+settings = load_settings()
 
 with DAG(
     dag_id=names.DAG_REDEPLOY,
@@ -39,7 +44,7 @@ with DAG(
         stage="assemble_release",
         doc_md="One folder, named by the digest of all that is in it.",
     )
-    deploy = StageOperator(
+    deploy = deploy_operator(settings)(
         task_id="deploy_release",
         stage="deploy_release",
         receipts={"assemble_release": assemble.output},

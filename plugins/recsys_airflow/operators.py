@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
@@ -27,7 +27,7 @@ class StageOperator(BaseOperator):
     message as it was; only a failure outside (`OutsideFailed`) is tried again.
     """
 
-    template_fields = ("receipts",)
+    template_fields: Sequence[str] = ("receipts",)
     ui_color = "#e8f0ee"
 
     def __init__(
