@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from deploy.seldon_rules import refusals
+from recsys.artifacts.live import read_live
 from recsys.cli.main import command_line
 from recsys.deploy.manifest import ANSWERING, PODS_ANNOTATION, predictor, seldon_deployment
 from recsys.errors import ReleaseUnknown, SettingsInvalid
@@ -160,6 +162,15 @@ def test_a_pod_sees_one_release_read_only_and_cannot_write_elsewhere():
     assert log["subPathExpr"] == "shop/state/serving/requests/$(POD_NAME)"
     assert f"ln -sfn {LIVE} /state/releases/live" in first["command"][-1]
     assert [item["mountPath"] for item in first["volumeMounts"]] == ["/state"]
+
+
+def test_the_pointer_that_a_pod_makes_is_one_that_workers_follow(tmp_path):
+    (first,) = pod(SHAPES["alone"])["initContainers"]
+    command = [part.replace("/state", str(tmp_path)) for part in first["command"]]
+    for _ in range(2):  # a pod's containers may be started again
+        subprocess.run(command, check=True)
+    assert read_live(tmp_path / "releases") == LIVE
+    assert (tmp_path / "serving" / "requests").is_dir()
 
 
 def test_every_container_is_pinned_bounded_and_without_rights():
