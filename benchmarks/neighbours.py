@@ -51,10 +51,11 @@ def drawn(rows: int, dimension: int, out: Path) -> None:
     file = np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=(rows, dimension))
     for start in range(0, rows, 65_536):
         count = min(65_536, rows - start)
-        # Most of the looks of a kind vary in few directions.
+        # Most of the looks of a kind vary in few directions; so much that 40,000 in 512 lists need
+        # six to eight of them visited, where real embeddings needed sixteen.
         looks = rng.normal(size=(count, 24)).astype(np.float32)
         directions = np.random.default_rng(2).normal(size=(24, dimension)).astype(np.float32)
-        block = centres[rng.integers(0, len(centres), count)] + 0.12 * looks @ directions
+        block = centres[rng.integers(0, len(centres), count)] + 0.25 * looks @ directions
         file[start : start + count] = block / np.linalg.norm(block, axis=1, keepdims=True)
     file.flush()
 

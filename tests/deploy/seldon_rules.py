@@ -64,7 +64,10 @@ SELDON_DEPLOYMENT = closed(
     apiVersion={"const": "machinelearning.seldon.io/v1"},
     kind={"const": "SeldonDeployment"},
     metadata=closed(
-        "name", name={"type": "string"}, namespace={"type": "string"}, labels=TEXTS,
+        "name",
+        name={"type": "string"},
+        namespace={"type": "string"},
+        labels=TEXTS,
         annotations=TEXTS,
     ),
     spec=closed(
@@ -75,7 +78,7 @@ SELDON_DEPLOYMENT = closed(
         transport={"enum": ["rest", "grpc"]},
         replicas=COUNT,
     ),
-)  # fmt: skip
+)
 
 
 def refusals(body: dict[str, Any]) -> list[str]:

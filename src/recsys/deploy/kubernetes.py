@@ -32,9 +32,7 @@ _OK: Final = 200
 
 def seldon_on_kubernetes(settings: Settings) -> KubernetesSeldon:
     """The SeldonDeployment that these settings describe."""
-    cluster = Cluster(
-        connect(settings), settings.kubernetes_namespace, settings.kubernetes_name
-    )  # fmt: skip
+    cluster = Cluster(connect(settings), settings.kubernetes_namespace, settings.kubernetes_name)
     return KubernetesSeldon(settings, cluster)
 
 
@@ -54,9 +52,7 @@ class KubernetesSeldon:
 
     def deploy(self, release_id: str) -> Deployment:
         """See `DeploymentTarget`. A candidate that is tried beside the live one ends with it."""
-        wanted = seldon_deployment(
-            self._settings, predictor(self._settings, release_id, "live")
-        )  # fmt: skip
+        wanted = seldon_deployment(self._settings, predictor(self._settings, release_id, "live"))
         done = self._change(release_id, "live", wanted, self._found())
         write_live(self._settings.releases_dir, release_id)
         return done
@@ -89,9 +85,7 @@ class KubernetesSeldon:
             As for `deploy`; what was there before is again.
         """
         if (role == "canary") != (1 <= traffic <= 99) or (role == "shadow" and traffic):
-            raise BadInput(
-                f"{traffic} percent for a {role}: a canary gets 1 to 99, a shadow none"
-            )  # fmt: skip
+            raise BadInput(f"{traffic} percent for a {role}: a canary gets 1 to 99, a shadow none")
         former = self._found()
         live = _predictors(former).get("live")
         if live is None:
