@@ -35,7 +35,14 @@ def run(night: Night) -> Receipt:
             "max_image_pixels": settings.max_image_pixels,
             **suite_digest(night, names.SUITE_PRODUCT_ROWS),
         },
-        rooms=("validation", "quarantine", "gates", "images", "artifacts/catalog.py"),
+        rooms=(
+            "validation",
+            "quarantine",
+            "gates",
+            "images",
+            "artifacts/catalog.py",
+            "artifacts/soundness.py",
+        ),
     )
     if (receipt := task.remembered()) is not None:
         return receipt

@@ -20,8 +20,8 @@ from recsys.artifacts.base import require
 from recsys.artifacts.digests import sha256_bytes
 from recsys.errors import ImageRejected
 from recsys.images import ImageLimits, decode
+from recsys.images.figures import figures_of
 from recsys.images.headers import sniff
-from recsys.validation.pixel_figures import figures_of
 
 # Column → dtype of the table, one row an image file.
 MEASURES: dict[str, str] = {

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from recsys.artifacts.catalog import DELIVERY_COLUMNS, ID_COLUMN, STOCK_COLUMN
+from recsys.artifacts.soundness import usable_id
 
 # Longer values are no catalog text. csv's own bound on a field, 131,072 characters, stands
 # behind it, so that a quote which is never closed cannot eat the whole file.
 MAX_FIELD_CHARACTERS = 2_000
 _READ_COLUMNS = (*DELIVERY_COLUMNS, STOCK_COLUMN)
-# Ids become file names and URLs.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # What errors="surrogateescape" makes of a byte that is not UTF-8.
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
@@ -68,11 +67,6 @@ class ParsedRows:
         if ID_COLUMN not in self.frame:
             return 0
         return int(self.frame[ID_COLUMN].duplicated().sum())
-
-
-def usable_id(text: str) -> bool:
-    """Whether an id can be a file name and part of a URL."""
-    return _ID.fullmatch(text) is not None
 
 
 def parse_rows(styles_csv: bytes) -> ParsedRows:

@@ -17,19 +17,10 @@ from recsys.artifacts.catalog import (
     STOCK_COLUMN,
     UNKNOWN,
 )
-from recsys.validation.rows import ParsedRows, usable_id
-
-# A smaller picture shows nothing that could be learned.
-MIN_SIDE_PIXELS: Final = 16
-# Standard deviation of the luma (0 to 255) below which all pixels look alike.
-MIN_CONTRAST: Final = 1.0
+from recsys.artifacts.soundness import ProductFacts, judge_product, stock_flag
+from recsys.validation.rows import ParsedRows
 
 _SHOWN = 100
-# How a delivery may say that a product can be bought, or not; what says nothing can be.
-_STOCK: Final = {
-    **dict.fromkeys(("true", "1", "yes", "", UNKNOWN.lower()), "true"),
-    **dict.fromkeys(("false", "0", "no"), "false"),
-}
 # The rule behind each reason that is no expectation of a suite.
 _RULES: Final = {
     "malformed_row": "a row is well-formed CSV in UTF-8",
@@ -78,7 +69,7 @@ def sort_out(rows: ParsedRows, measures: pd.DataFrame) -> SortedCatalog:
     delivered = rows.frame.reindex(columns=columns, fill_value="").astype("str")
     images = measures.sort_values("path").drop_duplicates("id").set_index("id")
     table = delivered.join(images, on=ID_COLUMN)
-    verdicts = [_judge(row) for row in _facts(table)]
+    verdicts = [judge_product(row) for row in _facts(table)]
     table["reason"] = pd.Series([reason for reason, _ in verdicts], table.index, dtype="str")
     table["detail"] = pd.Series([detail for _, detail in verdicts], table.index, dtype="str")
     return SortedCatalog(
@@ -117,31 +108,14 @@ def apply_row_failures(catalog: SortedCatalog, failures: pd.DataFrame) -> Sorted
     )
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What the reasons depend on, of one row."""
-
-    id: str
-    label: str
-    name: str
-    stock: str
-    repeated: bool
-    has_image: bool
-    decodes: bool
-    error: str
-    width: int
-    height: int
-    contrast: float
-
-
-def _facts(table: pd.DataFrame) -> list[_Facts]:
+def _facts(table: pd.DataFrame) -> list[ProductFacts]:
     filled = {"decodes": False, "error": "", "width": 0, "height": 0, "contrast": 0.0}
     has_image = table["path"].notna()
     known = table.assign(
         **{column: table[column].where(has_image, value) for column, value in filled.items()}
     )
     return [
-        _Facts(*values)
+        ProductFacts(*values)
         for values in zip(
             known[ID_COLUMN],
             known[LABEL_COLUMN],
@@ -159,43 +133,6 @@ def _facts(table: pd.DataFrame) -> list[_Facts]:
     ]
 
 
-def _judge(row: _Facts) -> tuple[str, str]:
-    """(reason, detail), both empty for a sound product."""
-    empty = _missing_fields(row)
-    if empty:
-        return "missing_field", f"no {', '.join(empty)}"
-    if not usable_id(row.id):
-        return "bad_id", "ids are letters, digits, '.', '_' and '-', at most 100 of them"
-    if row.repeated:
-        return "duplicate_id", "an earlier row has this id"
-    if _in_stock(row.stock) is None:
-        return "bad_stock", f"{STOCK_COLUMN} is {row.stock[:_SHOWN]!r}; allowed: true or false"
-    if not row.has_image:
-        return "no_image", "no image file of this name was delivered"
-    if not row.decodes:
-        return "undecodable_image", row.error
-    if min(row.width, row.height) < MIN_SIDE_PIXELS:
-        return (
-            "tiny_image",
-            f"{row.width:.0f} x {row.height:.0f} pixels; at least {MIN_SIDE_PIXELS} a side",
-        )
-    if row.contrast < MIN_CONTRAST:
-        return "blank_image", f"contrast {row.contrast:.3g}; at least {MIN_CONTRAST:g}"
-    return "", ""
-
-
-def _in_stock(text: str) -> str | None:
-    """A flag as it is kept, None if it is none."""
-    return _STOCK.get(text.strip().lower())
-
-
-def _missing_fields(row: _Facts) -> list[str]:
-    empty = [] if row.id.strip() else [ID_COLUMN]
-    # An unknown article type cannot be learned. A name may well be NA.
-    empty += [LABEL_COLUMN] if row.label.strip() in ("", UNKNOWN) else []
-    return empty if row.name.strip() else [*empty, NAME_COLUMN]
-
-
 def _products(sound: pd.DataFrame) -> pd.DataFrame:
     products = sound.rename(columns={"path": "image"})[
         [
@@ -207,7 +144,7 @@ def _products(sound: pd.DataFrame) -> pd.DataFrame:
         ]
     ].astype("str")
     if STOCK_COLUMN in products:
-        products[STOCK_COLUMN] = products[STOCK_COLUMN].map(_in_stock).astype("str")
+        products[STOCK_COLUMN] = products[STOCK_COLUMN].map(stock_flag).astype("str")
     for field in ATTRIBUTES:
         products[field] = products[field].where(products[field].str.strip() != "", UNKNOWN)
     return products.sort_values(ID_COLUMN, ignore_index=True)
