@@ -111,6 +111,7 @@ def ask(night: Night, product: str, release: str) -> None:
             time=utc_now(),
             puid=PUID,
             release=release,
+            changes=0,
             kind="id",
             queries=1,
             k=1,

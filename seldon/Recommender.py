@@ -25,6 +25,7 @@ from werkzeug.exceptions import (
     NotFound,
 )
 
+from recsys.changes import Inbox, Spool
 from recsys.errors import QueryRejected, ServiceUnavailable
 from recsys.images import ImageLimits
 from recsys.serving.engine import ServingRelease
@@ -70,6 +71,7 @@ class Recommender:
         self._live = LiveRelease(
             settings.releases_dir,
             settings.serving_dir,
+            Inbox(Spool(settings.changes_dir), limits, settings.max_changes),
             partial(ServingRelease.open, image_limits=limits),
         )
         self._service = PredictionService(

@@ -219,6 +219,13 @@ class Settings(BaseSettings):
         " that is asked for.",
     )
 
+    max_changes: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="Most products that may be new, other or delisted until a night folds them in.",
+    )
+
     # What a query gets when it does not say
     collapse: bool = Field(
         True, description="Of products that show the same picture, show the best only."
@@ -483,6 +490,11 @@ class Settings(BaseSettings):
     def serving_dir(self) -> Path:
         """What serving workers write: their status and the request log."""
         return self.state_dir / "serving"
+
+    @property
+    def changes_dir(self) -> Path:
+        """Changes between nights, and the inbox for more."""
+        return self.state_dir / "changes"
 
     @property
     def mlflow_dir(self) -> Path:

@@ -15,6 +15,7 @@ LINE = RequestLine(
     time="2026-01-01T03:00:00.000+00:00",
     puid="first",
     release=RELEASE,
+    changes=0,
     kind="id",
     queries=1,
     k=10,

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import index as index_room
+from recsys.artifacts.change import Action, Change, last_of_each
 from recsys.artifacts.conditions import Condition
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import RELEASE_FILES, Release
@@ -22,6 +23,7 @@ from recsys.errors import QueryRejected
 from recsys.images import ImageLimits
 from recsys.serving.engine import Answer, ServingRelease
 from recsys.serving.requests import Quality, Query, Selection
+from recsys.serving.tail import Tail
 from serving_release import EMBEDDER, ref, verdict
 
 COLOURS = ("Blue", "Green", "Red")
@@ -68,12 +70,14 @@ def name(row: int) -> str:
     return f"p{row:02}"
 
 
-def opened(catalog: list[Product], vectors: np.ndarray | None = None) -> ServingRelease:
+def opened(
+    catalog: list[Product], vectors: np.ndarray | None = None, ids: list[str] | None = None
+) -> ServingRelease:
     """A release in memory, without its files."""
     if vectors is None:
         vectors = DIRECTIONS[[product.direction for product in catalog]]
     table = ProductTable.from_columns(
-        [name(row) for row in range(len(catalog))],
+        ids or [name(row) for row in range(len(catalog))],
         ["" for _ in catalog],
         {
             "colour": [product.colour for product in catalog],
@@ -299,6 +303,127 @@ def test_so_it_is_on_vectors_of_any_direction(
                 best.setdefault(group, row)
         expected = [name(row) for row in list(best.values())[: query.k]]
         assert [product_id for product_id, _, _ in told(answer)] == expected
+
+
+@st.composite
+def changed_cases(
+    draw: st.DrawFn,
+) -> tuple[list[Product], list[tuple[str, Product | None]], list[Query]]:
+    """A catalog, changes of it (None delists), and queries that know of both or of neither.
+
+    New ids stand between those of the catalog and behind them; a colour is the tail's alone.
+    Products of one direction show one picture.
+    """
+    catalog = [replace(item, group=item.direction) for item in draw(catalogs)]
+    ids = [name(row) for row in range(len(catalog) + 2)]
+    products = st.sampled_from([*ids, *(f"{item}a" for item in ids)])
+    colours = st.sampled_from((*COLOURS, "Pink"))
+    upserted = st.builds(
+        lambda item, colour: replace(item, colour=colour, group=item.direction),
+        product_rows,
+        colours,
+    )
+    made = draw(st.lists(st.tuples(products, st.none() | upserted), max_size=12))
+    kept = set(ids[: len(catalog)]) - {product for product, item in made if item is None}
+    if not kept:
+        made = []
+    listed = st.lists(products, max_size=30, unique=True)
+    conditions = [("colour", draw(colours)), ("in_stock", "true"), ("year", "2010")]
+    where = draw(st.lists(st.sampled_from(conditions), max_size=2, unique=True))
+    some = st.none() | listed.filter(bool).map(tuple)
+    asked = st.builds(
+        Query,
+        st.integers(1, 12),
+        products,
+        selection=st.builds(
+            Selection,
+            st.just(tuple((field, Condition(any_of=(value,))) for field, value in where)),
+            some,
+            listed.map(tuple),
+        ),
+        quality=qualities(),
+    )
+    return catalog, made, draw(st.lists(asked, min_size=1, max_size=3))
+
+
+def tail_of(made: list[tuple[str, Product | None]]) -> Tail:
+    changes = [
+        Change(
+            number,
+            Action.DELIST if item is None else Action.UPSERT,
+            product,
+            {} if item is None else {"id": product, **values_of(item)},
+            "" if item is None else f"{product}.png",
+            "" if item is None else str(item.direction),
+            "",
+            "",
+        )
+        for number, (product, item) in enumerate(made, 1)
+    ]
+    holding = last_of_each(changes)
+    vectors = {
+        product: DIRECTIONS[int(change.sha256)]
+        for product, change in holding.items()
+        if change.action is Action.UPSERT
+    }
+    return Tail.of(holding, vectors, len(made))
+
+
+def rebuilt(catalog: list[Product], made: list[tuple[str, Product | None]]) -> ServingRelease:
+    """The release of a night that folded the changes in."""
+    shelf: dict[str, Product] = {name(row): item for row, item in enumerate(catalog)}
+    for product, item in made:
+        shelf.pop(product, None)
+        if item is not None:
+            shelf[product] = item
+    ids = sorted(shelf)
+    return opened([shelf[product] for product in ids], ids=ids)
+
+
+def outcome(serving: ServingRelease, queries: list[Query]) -> object:
+    """All that is answered, or how it is refused; not which part a product came from."""
+    try:
+        answers = serving.answer(queries)
+    except QueryRejected as refusal:
+        return type(refusal), str(refusal)
+    for answer in answers:
+        for result in answer.results:
+            del result["part"]
+    return answers
+
+
+@settings(max_examples=300, deadline=None)
+@given(changed_cases())
+def test_a_release_with_changes_answers_as_one_that_was_made_anew_with_them(
+    case: tuple[list[Product], list[tuple[str, Product | None]], list[Query]],
+) -> None:
+    catalog, made, queries = case
+    changed = opened(catalog).with_tail(tail_of(made))
+    anew = rebuilt(catalog, made)
+    assert outcome(changed, queries) == outcome(anew, queries)
+    every_one = [Query(60, product) for product in sorted({query.product_id for query in queries})]
+    for query in every_one:
+        assert outcome(changed, [query]) == outcome(anew, [query])
+
+
+@settings(max_examples=60, deadline=None)
+@given(changed_cases())
+def test_each_result_says_whether_it_came_from_the_release_or_from_the_tail(
+    case: tuple[list[Product], list[tuple[str, Product | None]], list[Query]],
+) -> None:
+    catalog, made, _ = case
+    new = {product for product, item in last_made(made).items() if item is not None}
+    changed = opened(catalog).with_tail(tail_of(made))
+    known = [name(row) for row in range(len(catalog)) if name(row) not in last_made(made)]
+    for product in known[:3]:
+        (answer,) = changed.answer([Query(60, product)])
+        parts = {result["product_id"]: result["part"] for result in answer.results}
+        assert {item for item, part in parts.items() if part == "tail"} == new
+        assert set(parts.values()) <= {"release", "tail"}
+
+
+def last_made(made: list[tuple[str, Product | None]]) -> dict[str, Product | None]:
+    return dict(made)
 
 
 def test_a_large_group_does_not_hide_what_lies_behind_it() -> None:

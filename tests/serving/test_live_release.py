@@ -4,12 +4,14 @@ from functools import partial
 import pytest
 
 from recsys.artifacts.live import clear_live, living_workers, write_live
+from recsys.changes import Inbox, Spool
 from recsys.images import ImageLimits
 from recsys.serving.engine import ServingRelease
 from recsys.serving.live import LiveRelease
 from serving_release import damage, make_release
 
-OPEN = partial(ServingRelease.open, image_limits=ImageLimits(100_000, 10_000))
+LIMITS = ImageLimits(100_000, 10_000)
+OPEN = partial(ServingRelease.open, image_limits=LIMITS)
 
 
 @pytest.fixture
@@ -20,9 +22,13 @@ def releases(tmp_path):
 @pytest.fixture
 def live(tmp_path, releases):
     releases.mkdir()
-    follower = LiveRelease(releases, tmp_path / "serving", OPEN, poll_seconds=0.01)
+    follower = LiveRelease(releases, tmp_path / "serving", inbox(tmp_path), OPEN, poll_seconds=0.01)
     yield follower
     follower.close()
+
+
+def inbox(tmp_path):
+    return Inbox(Spool(tmp_path / "changes"), LIMITS, most=100)
 
 
 def told(tmp_path):
@@ -92,7 +98,7 @@ def test_a_broken_release_is_not_opened_at_every_look(tmp_path, releases):
         raise MemoryError("no room")
 
     write_live(releases, "r-" + "0" * 16)
-    live = LiveRelease(releases, tmp_path / "serving", refuse)
+    live = LiveRelease(releases, tmp_path / "serving", inbox(tmp_path), refuse)
     for _ in range(5):
         live.look()
     assert len(tries) == 1
@@ -126,7 +132,7 @@ def test_a_worker_that_ends_takes_its_status_along(live, tmp_path):
 def test_a_status_that_cannot_be_written_does_not_end_the_service(tmp_path, releases, caplog):
     releases.mkdir()
     (tmp_path / "serving").write_text("in the way")
-    live = LiveRelease(releases, tmp_path / "serving", OPEN)
+    live = LiveRelease(releases, tmp_path / "serving", inbox(tmp_path), OPEN)
     write_live(releases, make_release(releases).id)
     live.look()
     assert live.current is not None

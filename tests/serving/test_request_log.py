@@ -8,6 +8,7 @@ LINE = RequestLine(
     time="2024-05-01T23:59:59.999+00:00",
     puid="p",
     release="r-0123456789abcdef",
+    changes=0,
     kind="id",
     queries=1,
     k=10,

@@ -85,3 +85,19 @@ def require(condition: bool, message: str) -> None:
     """Raise `ArtifactInvalid` unless the condition holds."""
     if not condition:
         raise ArtifactInvalid(message)
+
+
+_CHANGES = "changes_through"
+
+
+def without_zero_changes(data: dict[str, Any]) -> dict[str, Any]:
+    """Data of an artefact without ``changes_through`` where it is 0.
+
+    Nights without changes then write the very bytes that they wrote before there were any.
+    """
+    return {name: value for name, value in data.items() if name != _CHANGES or value}
+
+
+def with_zero_changes(data: Any) -> Any:
+    """The data with a ``changes_through`` of 0 where there is none."""
+    return {_CHANGES: 0, **data} if isinstance(data, dict) else data

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from recsys import names
-from recsys.artifacts.base import Artifact, require
+from recsys.artifacts.base import Artifact, require, with_zero_changes, without_zero_changes
 from recsys.artifacts.verdict import Verdict, require_passed, revive_verdict
 
 # The columns of a product row beside its id. `name` is shown; the rest can be filtered on.
@@ -36,12 +36,24 @@ class CatalogSnapshot(Artifact):
 
     The commit holds ``/styles.csv`` (the bytes delivered) and ``/images/<id>.<suffix>``.
     ``layout`` is kaggle, idx or drawn; ``source_digest`` the SHA-256 over the delivery.
+    ``changes_through`` is the number of the last change between nights that was laid over it,
+    or over one before; 0, which is not written down, for none.
     """
 
     kind: ClassVar[str] = "catalog_snapshot"
 
     layout: str
     source_digest: str
+    changes_through: int = 0
+
+    def to_data(self) -> dict[str, Any]:
+        """As the others, without a number of changes that is 0."""
+        return without_zero_changes(super().to_data())
+
+    @classmethod
+    def from_data(cls, fields: Any) -> Self:
+        """As the others, with the number of changes that was not written down."""
+        return super().from_data(with_zero_changes(fields))
 
 
 @dataclass(frozen=True)

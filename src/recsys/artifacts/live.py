@@ -77,7 +77,8 @@ class WorkerStatus(Artifact):
     """What one serving process answers with.
 
     ``wanted`` is the release that the pointer named when the worker last looked,
-    ``release`` the one it answers with, ``error`` why the two differ (empty otherwise).
+    ``release`` the one it answers with, ``changes`` the number of the last change that it
+    answers with, ``error`` why these are not what they should be (empty otherwise).
     ``create_time`` is the process's start, seconds since the epoch: a pid is used again.
     """
 
@@ -87,6 +88,7 @@ class WorkerStatus(Artifact):
     create_time: float
     release: str | None
     wanted: str | None
+    changes: int
     error: str
 
     @property

@@ -183,6 +183,49 @@ class ProductTable:
             None if self.in_stock is None else self.in_stock[mask],
         )
 
+    def with_others(
+        self, kept: npt.NDArray[np.bool_], others: Self, groups: Codes | None
+    ) -> tuple[Self, npt.NDArray[np.int64]]:
+        """The rows where the mask is true together with other products, in the order of ids.
+
+        As if all had been built together: the vocabulary holds the values that are in use.
+
+        Parameters
+        ----------
+        kept
+            [n] bool.
+        others
+            [t] products with the same fields, none of whose ids is kept.
+        groups
+            [n + t] the group of each row of both, None for none.
+
+        Returns
+        -------
+            The table, [m] rows, and [m] where each comes from: a row of this table, or n and
+            a row of the others.
+        """
+        both = np.concatenate([np.flatnonzero(kept), len(self) + np.arange(len(others))])
+        ids = np.concatenate([self.ids[kept], others.ids])
+        order = np.argsort(ids, kind="stable")
+        origin = both[order].astype(np.int64)
+        vocabulary: dict[str, tuple[str, ...]] = {}
+        columns = []
+        for place, (field, values) in enumerate(self.vocabulary.items()):
+            codes = [self.codes[kept, place], others.codes[:, place]]
+            vocabulary[field], column = _together((values, others.vocabulary[field]), codes)
+            columns.append(column[order])
+        says_stock = self.in_stock is not None or others.in_stock is not None
+        stock = np.concatenate([self._stock[kept], others._stock])[order] if says_stock else None
+        table = type(self)(
+            ids[order],
+            np.concatenate([self.names[kept], others.names])[order],
+            np.column_stack(columns) if columns else np.zeros((len(order), 0), np.int32),
+            vocabulary,
+            None if groups is None else groups[origin],
+            stock,
+        )
+        return table, origin
+
     def row(self, product_id: str) -> int:
         """The row of a product.
 
@@ -250,8 +293,7 @@ class ProductTable:
         if field in self.vocabulary:
             return self.vocabulary[field], self.codes[:, list(self.vocabulary).index(field)]
         if field == STOCK_COLUMN:
-            all_in_stock = np.broadcast_to(np.int32(1), len(self))
-            return _STOCK_VALUES, all_in_stock if self.in_stock is None else self.in_stock
+            return _STOCK_VALUES, self._stock
         raise QueryRejected(
             f"{asked_in}: unknown field {field[:80]!r}; allowed: {', '.join(self.fields)}"
         )
@@ -297,6 +339,12 @@ class ProductTable:
         return np.array([float("nan" if value == UNKNOWN else value) for value in values])
 
     @property
+    def _stock(self) -> Codes:
+        """[n] `in_stock`, where it is not said 1."""
+        all_in_stock = np.broadcast_to(np.int32(1), len(self))
+        return all_in_stock if self.in_stock is None else self.in_stock
+
+    @property
     def _more_columns(self) -> dict[str, Codes]:
         """What stands behind the attributes' codes, in the order of the file."""
         columns = zip(_MORE_COLUMNS, (self.groups, self.in_stock), strict=True)
@@ -306,6 +354,26 @@ class ProductTable:
 def _listed(values: Sequence[str]) -> str:
     more = len(values) - _ALLOWED_SHOWN
     return ", ".join(values[:_ALLOWED_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _together(
+    vocabularies: Sequence[tuple[str, ...]], codes: Sequence[Codes]
+) -> tuple[tuple[str, ...], Codes]:
+    """One vocabulary, sorted, of the values in use, and the rows of all by it."""
+    used = [np.unique(part) for part in codes]
+    values = sorted(
+        {
+            vocabulary[code]
+            for vocabulary, part in zip(vocabularies, used, strict=True)
+            for code in part.tolist()
+        }
+    )
+    code_of = {value: code for code, value in enumerate(values)}
+    parts = []
+    for vocabulary, part in zip(vocabularies, codes, strict=True):
+        new = np.array([code_of.get(value, -1) for value in vocabulary], np.int32)
+        parts.append(new[part])
+    return tuple(values), np.concatenate(parts)
 
 
 def _coded(texts: Sequence[str]) -> Codes:

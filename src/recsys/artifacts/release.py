@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from recsys import names
-from recsys.artifacts.base import Artifact, require
+from recsys.artifacts.base import Artifact, require, with_zero_changes, without_zero_changes
 from recsys.artifacts.digests import sha256_file
 from recsys.artifacts.products import FILES as PRODUCT_FILES
 from recsys.artifacts.verdict import Verdict, require_passed, revive_verdict
@@ -38,7 +38,9 @@ class Release(Artifact):
     """The manifest of a release; ``files`` maps each file name to its SHA-256.
 
     ``inputs`` are the commits it was made of, by repo; ``verdicts`` the gates that let its
-    parts pass. It holds no time and no host: the same parts give the same id.
+    parts pass. ``changes_through`` is the number of the last change between nights that its
+    catalog has folded in; 0, which is not written down, for none. It holds no time and no
+    host: the same parts give the same id.
     """
 
     kind: ClassVar[str] = "release"
@@ -54,6 +56,7 @@ class Release(Artifact):
     files: dict[str, str]
     inputs: dict[str, str]
     verdicts: tuple[Verdict, ...]
+    changes_through: int = 0
 
     def __post_init__(self) -> None:
         require(
@@ -80,6 +83,15 @@ class Release(Artifact):
     def index_version(self) -> str:
         """The index's short name."""
         return names.index_version(self.index_digest)
+
+    def to_data(self) -> dict[str, Any]:
+        """As the others, without a number of changes that is 0."""
+        return without_zero_changes(super().to_data())
+
+    @classmethod
+    def from_data(cls, fields: Any) -> Self:
+        """As the others, with the number of changes that was not written down."""
+        return super().from_data(with_zero_changes(fields))
 
     @classmethod
     def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from pathlib import Path
@@ -22,6 +23,7 @@ from recsys.artifacts.release import (
     Release,
     verify_release,
 )
+from recsys.changes import Spool
 from recsys.embedding.encoder import Encoder
 from recsys.errors import (
     ArtifactInvalid,
@@ -31,9 +33,10 @@ from recsys.errors import (
     RecsysError,
 )
 from recsys.index.build import open_index
-from recsys.index.search import search
 from recsys.serving.ranking import SCORE_DIGITS, Found, Ranked, candidates, rank, told
 from recsys.serving.requests import Query, Selection
+from recsys.serving.shelf import ChangedShelf, ReleaseShelf, Shelf
+from recsys.serving.tail import Tail, read_tail
 
 # A few more than are needed, for the duplicates among them, and how far to look if they do
 # not suffice.
@@ -52,10 +55,10 @@ class Answer:
     """The recommendations for one query, closest first.
 
     Each result holds ``product_id``, ``score`` (cosine, -1 to 1, higher is closer),
-    ``name`` and ``attributes``; and ``rank_score``, what it was ranked by, where that is
-    not the score. ``underfilled`` when there are fewer than were asked for: no more
-    products may be shown, or the release is that small. ``unknown_products`` are the ids
-    that were to choose among and are not in the release.
+    ``name``, ``attributes`` and ``part`` (release or tail); and ``rank_score``, what it was
+    ranked by, where that is not the score. ``underfilled`` when there are fewer than were
+    asked for: no more products may be shown, or there are no more. ``unknown_products`` are
+    the ids that were to choose among and are not there.
     """
 
     results: tuple[dict[str, Any], ...]
@@ -66,7 +69,7 @@ class Answer:
 class ServingRelease:
     """A verified release, its parts mapped into memory, its model warm.
 
-    Safe to use from several threads.
+    Alone, or with the changes that were made since. Safe to use from several threads.
     """
 
     def __init__(
@@ -80,13 +83,17 @@ class ServingRelease:
     ) -> None:
         """Use `open`, which checks that the parts belong together."""
         self.release = release
-        self._products = products
-        self._vectors = vectors
-        self._index = index
+        self._whole = ReleaseShelf(products, vectors, index)
         self._encoder = encoder
         self._image_limits = image_limits
-        masks = max(_FEWEST_MASKS, min(_MOST_MASKS, _MASK_BYTES // len(products)))
-        self._satisfying = lru_cache(masks)(products.satisfying)
+        self._put(self._whole, Tail(release.changes_through))
+
+    def _put(self, shelf: Shelf, tail: Tail) -> None:
+        self._shelf = shelf
+        self._tail = tail
+        self._products = shelf.products
+        masks = max(_FEWEST_MASKS, min(_MOST_MASKS, _MASK_BYTES // max(1, len(shelf.products))))
+        self._satisfying = lru_cache(masks)(shelf.products.satisfying)
 
     @classmethod
     def open(cls, folder: Path, image_limits: images.ImageLimits) -> ServingRelease:
@@ -118,6 +125,25 @@ class ServingRelease:
             raise ArtifactInvalid(f"release {folder.name} cannot be opened: {error}") from error
         return opened
 
+    @property
+    def changes(self) -> int:
+        """The number of the last change that answers take account of, 0 for none."""
+        return self._tail.through
+
+    def with_changes(self, spool: Spool) -> ServingRelease:
+        """The same release with the changes that it has not folded in; this one stays as it is.
+
+        Pictures that this one embedded are not embedded again.
+        """
+        folded = self.release.changes_through
+        return self.with_tail(read_tail(spool, folded, self._embedded, self._tail.by_picture))
+
+    def with_tail(self, tail: Tail) -> ServingRelease:
+        """As `with_changes`, which are given; whatever tail this one had is not kept."""
+        changed = copy(self)
+        changed._put(ChangedShelf(self._whole, tail) if tail.gone else self._whole, tail)
+        return changed
+
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer queries together; those that choose among the same products share a search.
 
@@ -126,7 +152,7 @@ class ServingRelease:
         Raises
         ------
         ProductUnknown
-            A query names a product that the release does not hold.
+            A query names a product that is neither in the release nor new, or was delisted.
         QueryRejected
             Bytes that are not an acceptable image, or a condition or boost on a field or
             value that the release does not have.
@@ -155,23 +181,24 @@ class ServingRelease:
         for place, (query, row) in enumerate(zip(queries, rows, strict=True)):
             # One image at a time: the encoder pads a few to a batch made for whole catalogs.
             vectors[place] = (
-                self._encoder.embed(self._pixels(query)[None])[0]
+                self._query_vector(query)
                 if row is None
-                else self._vectors[row]
+                else self._shelf.vectors_of(np.array([row]))[0]
             )
         return vectors
 
-    def _pixels(self, query: Query) -> npt.NDArray[np.uint8]:
-        """[height, width, 3] uint8 of a query's image."""
+    def _query_vector(self, query: Query) -> Vectors:
         try:
-            return images.load(
-                query.image or b"",
-                self.release.image_width,
-                self.release.image_height,
-                self._image_limits,
-            )
+            return self._embedded(query.image or b"")
         except ImageRejected as error:
             raise QueryRejected(_labelled(query, str(error))) from error
+
+    def _embedded(self, picture: bytes) -> Vectors:
+        """[dimension] float32 of a picture's file; raises `ImageRejected`."""
+        release = self.release
+        pixels = images.load(picture, release.image_width, release.image_height, self._image_limits)
+        (vector,) = self._encoder.embed(pixels[None])
+        return vector
 
     def _allowed(
         self, selection: Selection, query: Query
@@ -209,13 +236,8 @@ class ServingRelease:
             for place in places
         )
         while waiting:
-            found = search(
-                self._index,
-                self._vectors,
-                vectors[waiting],
-                fetch,
-                allowed=allowed,
-                exclude=[rows[place] for place in waiting],
+            found = self._shelf.search(
+                vectors[waiting], fetch, allowed, [rows[place] for place in waiting]
             )
             for place, neighbours in zip(waiting, found, strict=True):
                 query = queries[place]
@@ -239,7 +261,7 @@ class ServingRelease:
                 query.quality,
                 self._groups(query),
                 partial(self._boosts, query),
-                self._vectors,
+                self._shelf.vectors_of,
             )
         except QueryRejected as error:
             raise QueryRejected(_labelled(query, str(error))) from error
@@ -270,7 +292,8 @@ class ServingRelease:
         return Answer(results, underfilled=len(results) < k, unknown_products=unknown)
 
     def _result(self, row: int, score: float, rank_score: float) -> dict[str, Any]:
-        result = {**self._products.describe(row), "score": score}
+        part = self._shelf.part(row)
+        result = {**self._products.describe(row), "score": score, "part": part}
         if not math.isnan(rank_score):
             result["rank_score"] = round(rank_score, SCORE_DIGITS)
         return result
@@ -279,9 +302,10 @@ class ServingRelease:
         release = self.release
         shape = (release.products, release.dimension)
         require(len(self._products) == release.products, "the product table has another length")
+        vectors = self._whole.vectors
         require(
-            self._vectors.shape == shape and self._vectors.dtype == np.float32,
-            f"vectors are {self._vectors.dtype} {self._vectors.shape}, expected float32 {shape}",
+            vectors.shape == shape and vectors.dtype == np.float32,
+            f"vectors are {vectors.dtype} {vectors.shape}, expected float32 {shape}",
         )
         require(
             self._encoder.dimension == release.dimension,
@@ -295,7 +319,7 @@ class ServingRelease:
 
     def _warm(self) -> None:
         blank = np.zeros((1, self.release.image_height, self.release.image_width, 3), np.uint8)
-        search(self._index, self._vectors, self._encoder.embed(blank), 1)
+        self._whole.search(self._encoder.embed(blank), 1, None, [None])
         first = self._products.describe(0)["product_id"]
         (answer,) = self.answer([Query(1, first)])
         require(

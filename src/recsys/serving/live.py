@@ -1,9 +1,10 @@
-"""Follow the live pointer inside a serving process.
+"""Follow the live pointer, and the changes between nights, inside a serving process.
 
-A new release is opened, verified and warmed beside the old one; then one attribute is
-replaced. A request reads that attribute once, so it is answered by one release from
-beginning to end, and none is lost in between. A release that cannot be opened never takes
-the place of one that answers.
+A new release is opened, verified and warmed beside the old one, with the changes that it has
+not folded in; then one attribute is replaced, and again at each later change. A request
+reads that attribute once, so it is answered by one release with the same changes from
+beginning to end, and none is lost in between. What cannot be opened never takes the place of
+what answers.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from recsys.artifacts.live import (
     worker_file,
     write_worker,
 )
+from recsys.changes import Inbox
+from recsys.errors import RecsysError
 from recsys.serving.engine import ServingRelease
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class LiveRelease:
         self,
         releases_dir: Path,
         serving_dir: Path,
+        inbox: Inbox,
         open_release: Callable[[Path], ServingRelease],
         poll_seconds: float = _POLL_SECONDS,
     ) -> None:
@@ -48,11 +52,14 @@ class LiveRelease:
         self.error = ""
         self._releases_dir = releases_dir
         self._serving_dir = serving_dir
+        self._inbox = inbox
+        self._spool = inbox.spool
         self._open = open_release
         self._poll_seconds = poll_seconds
         self._wanted: str | None = None
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[tuple[int, int] | None, int] | None = None
         self._retry_at = 0.0
+        self._inbox_from = 0.0
         self._told: WorkerStatus | None = None
         self._stopping = Event()
         self._thread: Thread | None = None
@@ -77,8 +84,9 @@ class LiveRelease:
         worker_file(self._serving_dir, os.getpid()).unlink(missing_ok=True)
 
     def look(self) -> None:
-        """Compare the pointer with what is loaded, act on it, and tell."""
-        seen = self._pointer_version()
+        """Compare pointer and changes with what is loaded, act on it, and tell."""
+        self._take_in()
+        seen = self._pointer_version(), self._last_change()
         if seen != self._seen or (self.error and time.monotonic() >= self._retry_at):
             self._seen = seen
             self._take_up()
@@ -96,13 +104,31 @@ class LiveRelease:
             return None
         return found.st_ino, found.st_ctime_ns
 
+    def _last_change(self) -> int:
+        try:
+            return self._spool.last()
+        except (OSError, RecsysError):
+            return -1  # told when it is taken up
+
+    def _take_in(self) -> None:
+        """Number what other systems left; trouble there is no reason to answer otherwise."""
+        current = self.current
+        if current is None or time.monotonic() < self._inbox_from:
+            return
+        try:
+            self._inbox.take_in(current.release.changes_through)
+        except Exception as error:  # noqa: BLE001 - a full disk, or whatever a folder from
+            # outside does to us, must not end the thread that follows the pointer.
+            self._inbox_from = time.monotonic() + _RETRY_SECONDS
+            _LOG.error("the inbox of changes: %s: %s", type(error).__name__, error)
+
     def _take_up(self) -> None:
         try:
             self._wanted = read_live(self._releases_dir)
             if self._wanted is None:
                 self.current = None
-            elif self.current is None or self.current.release.id != self._wanted:
-                self.current = self._open(self._releases_dir / self._wanted)
+            else:
+                self.current = self._opened(self._wanted).with_changes(self._spool)
             self.error = ""
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the new release, the
             # old one must go on answering, and the deployment is told why.
@@ -110,7 +136,14 @@ class LiveRelease:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             _LOG.error("keeping %s: %s", self._current_id(), self.error)
         else:
-            _LOG.info("answering with %s", self._current_id())
+            changes = 0 if self.current is None else self.current.changes
+            _LOG.info("answering with %s, changes through %s", self._current_id(), changes)
+
+    def _opened(self, release_id: str) -> ServingRelease:
+        current = self.current
+        if current is not None and current.release.id == release_id:
+            return current
+        return self._open(self._releases_dir / release_id)
 
     def _current_id(self) -> str | None:
         current = self.current
@@ -122,6 +155,7 @@ class LiveRelease:
             psutil.Process().create_time(),
             self._current_id(),
             self._wanted,
+            0 if self.current is None else self.current.changes,
             self.error,
         )
         if status == self._told:

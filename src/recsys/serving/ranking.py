@@ -30,6 +30,8 @@ Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 # [n] rows, [n] their cosines → [n] what is added to them.
 Boost = Callable[[Rows], Scores]
+# [n] rows → [n, dimension] float32, unit norm.
+VectorsOf = Callable[[Rows], npt.NDArray[np.float32]]
 
 # A float32 cosine is good to about seven digits.
 SCORE_DIGITS: Final = 6
@@ -107,7 +109,7 @@ def rank(
     quality: Quality,
     groups: npt.NDArray[np.int32] | None,
     boost: Boost,
-    vectors: npt.NDArray[np.float32],
+    vectors_of: VectorsOf,
 ) -> Ranked:
     """The ``k`` best of the candidates.
 
@@ -115,8 +117,8 @@ def rank(
     ----------
     boost
         Gives what is added to the score of each row.
-    vectors
-        [n_products, dimension] float32, unit norm.
+    vectors_of
+        Gives the vectors of rows.
     """
     relevance = chosen.scores + boost(chosen.rows) if quality.boost else chosen.scores
     order = np.lexsort((chosen.rows, -relevance))
@@ -126,7 +128,7 @@ def rank(
     rows, scores, relevance = chosen.rows[order], chosen.scores[order], relevance[order]
     if quality.diversity == 0:
         return Ranked(rows[:k], scores[:k], relevance[:k])
-    taken, rank_scores = _diverse(np.asarray(vectors[rows]), relevance, k, quality.diversity)
+    taken, rank_scores = _diverse(vectors_of(rows), relevance, k, quality.diversity)
     return Ranked(rows[taken], scores[taken], rank_scores)
 
 

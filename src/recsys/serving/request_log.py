@@ -23,7 +23,8 @@ _MAX_ID_CHARACTERS: Final = 80
 class RequestLine:
     """What one request was and how it went.
 
-    ``time`` is UTC in ISO 8601; ``release`` None when none is live. Of the queries: ``kind``
+    ``time`` is UTC in ISO 8601; ``release`` None when none is live, ``changes`` the number of
+    the last change that was answered with. Of the queries: ``kind``
     ``id``, ``image``, ``mixed`` or empty when the request could not be read, ``k`` the
     largest, ``filtered`` whether any had conditions. Of each of the first 32 queries:
     ``asked`` its product id, or ``sha256:`` and the digest of its picture's bytes,
@@ -33,6 +34,7 @@ class RequestLine:
     time: str
     puid: str
     release: str | None
+    changes: int
     kind: str
     queries: int
     k: int

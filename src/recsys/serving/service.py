@@ -74,7 +74,7 @@ class PredictionService:
         request = parse_request(message, self._limits)
         trace.queries = request.queries
         current = self._current()  # read once: one request, one release
-        trace.release = current.release.id
+        trace.release, trace.changes = current.release.id, current.changes
         trace.answers = current.answer(request.queries)
         return _response(current, request, trace.answers, trace.puid)
 
@@ -90,7 +90,7 @@ def _response(
     serving: ServingRelease, request: PredictionRequest, answers: Sequence[Answer], puid: str
 ) -> dict[str, Any]:
     release = serving.release
-    data = [_answer_data(answer, release.id) for answer in answers]
+    data = [_answer_data(answer, serving) for answer in answers]
     return {
         "jsonData": {"answers": data} if request.several else data[0],
         "meta": {
@@ -105,8 +105,12 @@ def _response(
     }
 
 
-def _answer_data(answer: Answer, release_id: str) -> dict[str, Any]:
-    data: dict[str, Any] = {"results": list(answer.results), "release": release_id}
+def _answer_data(answer: Answer, serving: ServingRelease) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "results": list(answer.results),
+        "release": serving.release.id,
+        "changes": serving.changes,
+    }
     if answer.underfilled:
         data["underfilled"] = True
     if answer.unknown_products:
@@ -122,6 +126,7 @@ class _Trace:
         self.started = time.perf_counter()
         self.puid = ""
         self.release: str | None = None
+        self.changes = 0
         self.queries: Sequence[Query] = ()
         self.answers: Sequence[Answer] = ()
         self.status_code: int = HTTPStatus.OK
@@ -132,6 +137,7 @@ class _Trace:
             time=self.time,
             puid=self.puid,
             release=self.release,
+            changes=self.changes,
             kind=kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "",
             queries=len(self.queries),
             k=max((query.k for query in self.queries), default=0),
