@@ -7,6 +7,7 @@ from typing import Final
 
 # Provenance repos, in the order of the flow. An arrow is a commit that names its inputs.
 CATALOG: Final = "catalog"
+CHANGES: Final = "changes"
 OVERRIDES: Final = "overrides"
 PURGES: Final = "purges"
 MEASURED: Final = "measured"

@@ -22,7 +22,7 @@ ONE, TWO = "r-" + "1" * 16, "r-" + "2" * 16
 
 
 def status(pid, create_time, release=ONE):
-    return WorkerStatus(pid, create_time, release, release, "")
+    return WorkerStatus(pid, create_time, release, release, 0, "")
 
 
 def test_no_release_is_live_at_first(tmp_path):

@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from recsys.artifacts.change import Action
 from recsys.artifacts.live import (
     WorkerStatus,
     living_workers,
@@ -18,6 +19,7 @@ from recsys.artifacts.live import (
     write_live,
     write_worker,
 )
+from recsys.changes import Draft, Spool
 from recsys.deploy import LocalSeldon
 from recsys.errors import DeployFailed, ReleaseUnknown, ServiceUnavailable
 from recsys.monitoring import service_figures
@@ -37,7 +39,10 @@ def releases(running):
 
 @pytest.fixture(scope="module")
 def target(running):
-    return LocalSeldon(running.releases_dir, running.serving_dir, running.predictions_url, 30)
+    spool = Spool(running.state_dir / "changes")
+    return LocalSeldon(
+        running.releases_dir, running.serving_dir, spool, running.predictions_url, 30
+    )
 
 
 def agreed(running):
@@ -194,7 +199,8 @@ def test_the_service_figures_come_from_its_log(running, releases):
 
 def idle(tmp_path, timeout=0.5):
     url = f"http://127.0.0.1:{free_port()}/api/v1.0/predictions"
-    return LocalSeldon(tmp_path / "releases", tmp_path / "serving", url, timeout)
+    spool = Spool(tmp_path / "changes")
+    return LocalSeldon(tmp_path / "releases", tmp_path / "serving", spool, url, timeout)
 
 
 def test_without_a_running_service_nothing_is_deployed(tmp_path):
@@ -216,7 +222,30 @@ def test_workers_that_do_not_follow_in_time_get_the_old_pointer_back(tmp_path):
     old, new = (make_release(tmp_path / "releases", seed).id for seed in (0, 1))
     write_live(tmp_path / "releases", old)
     me = psutil.Process()  # a worker that never looks up
-    write_worker(tmp_path / "serving", WorkerStatus(me.pid, me.create_time(), old, old, ""))
+    write_worker(tmp_path / "serving", WorkerStatus(me.pid, me.create_time(), old, old, 0, ""))
     with pytest.raises(DeployFailed, match=rf"not within 0.5 seconds: workers \[{me.pid}\]"):
         idle(tmp_path).deploy(new)
     assert read_live(tmp_path / "releases") == old
+
+
+def test_a_worker_that_does_not_take_up_a_change_is_told(tmp_path):
+    assert idle(tmp_path).take_up_changes(7) == 0
+    release = "r-" + "0" * 16
+    me = psutil.Process()
+    status = WorkerStatus(me.pid, me.create_time(), release, release, 6, "no room")
+    write_worker(tmp_path / "serving", status)
+    with pytest.raises(
+        DeployFailed, match=rf"change 7 is noted, .* worker {me.pid} is at 6 no room"
+    ):
+        idle(tmp_path).take_up_changes(7)
+    assert idle(tmp_path).take_up_changes(6) == 1
+
+
+def test_a_release_goes_live_though_its_first_product_was_delisted_since(target, running, releases):
+    spool = Spool(running.state_dir / "changes")
+    (change,) = spool.add([Draft(Action.DELIST, IDS[0])], "me", folded=0, most=10)
+    target.deploy(releases[0])
+    target.deploy(releases[1])
+    assert target.take_up_changes(change.number) == 2
+    assert running.ask(product_id=IDS[0]).status_code == 404
+    spool.withdraw([IDS[0]], [], "me")

@@ -67,7 +67,8 @@ def test_a_product_gets_its_neighbours_and_the_answer_says_where_from(running, r
     }
     results = body["jsonData"]["results"]
     assert len(results) == 5
-    assert set(results[0]) == {"product_id", "score", "name", "attributes"}
+    assert set(results[0]) == {"product_id", "score", "name", "attributes", "part"}
+    assert (results[0]["part"], body["jsonData"]["changes"]) == ("release", 0)
     assert all(result["attributes"]["gender"] == "Women" for result in results)
     scores = [result["score"] for result in results]
     assert scores == sorted(scores, reverse=True)

@@ -48,7 +48,7 @@ class Artifact:
         """
         try:
             fields = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactInvalid(f"{cls.kind}: not JSON ({error})") from error
         return cls.from_data(fields)
 

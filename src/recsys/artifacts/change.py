@@ -81,6 +81,39 @@ class Change(Artifact):
         return {**fields, "action": action}
 
 
+@dataclass(frozen=True)
+class FoldedChanges(Artifact):
+    """The changes that a night laid over its delivery, by number.
+
+    The commit holds ``/changes/<number>/<image>``, the picture of each upsert.
+    """
+
+    kind: ClassVar[str] = "folded_changes"
+
+    changes: tuple[Change, ...]
+
+    def __post_init__(self) -> None:
+        numbers = [change.number for change in self.changes]
+        require(
+            bool(numbers) and numbers == sorted(set(numbers)), "changes are folded in by number"
+        )
+
+    @property
+    def holding(self) -> dict[str, Change]:
+        """Product → the change that holds."""
+        return last_of_each(self.changes)
+
+    @classmethod
+    def _revive(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        given = ({"kind": "change", "schema_version": 1, **item} for item in fields["changes"])
+        return {"changes": tuple(Change.from_data(item) for item in given)}
+
+
+def picture_path(change: Change) -> str:
+    """Where a commit of folded changes holds the picture of an upsert."""
+    return f"/changes/{change.number:010d}/{change.image}"
+
+
 def _is_utf8(texts: Iterable[str]) -> bool:
     """Whether no text holds half of a surrogate pair, which JSON may bring."""
     try:

@@ -13,6 +13,7 @@ from recsys.catalog.merge import (
     surviving_images,
     without_products,
 )
+from recsys.catalog.rows import only_products, products_in, rows_by_product, with_rows
 
 __all__ = [
     "Delivery",
@@ -20,9 +21,13 @@ __all__ = [
     "changes",
     "draw_catalog",
     "merge_styles",
+    "only_products",
     "open_delivery",
     "planted_faults",
+    "products_in",
     "row_digests",
+    "rows_by_product",
     "surviving_images",
+    "with_rows",
     "without_products",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from recsys.artifacts.digests import canonical_json, sha256_file
@@ -45,13 +45,21 @@ class Delivery(Protocol):
     def styles_csv(self) -> bytes:
         """The product table as delivered, bounded; whether it is any good is for a gate to say."""
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        """(``<id>.<suffix>``, bytes) of every picture, each name once, safe in a store path."""
+    def images(self, only: Container[str] | None = None) -> Iterator[tuple[str, bytes]]:
+        """(``<id>.<suffix>``, bytes) of every picture, each name once, safe in a store path.
+
+        With ``only``, those of these products.
+        """
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file name is a picture's; hidden files (``._1.jpg`` of macOS) are not."""
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_of(name: str, only: Container[str] | None) -> bool:
+    """Whether a picture's file is of one of these products; of None, all are."""
+    return only is None or PurePosixPath(name).stem in only
 
 
 def check_image_name(name: str, place: Path) -> None:

@@ -11,7 +11,7 @@ import gzip
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,13 @@ class IdxDelivery:
                 )
         return text.getvalue().encode()
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        """Every picture as a greyscale PNG."""
+    def images(self, only: Container[str] | None = None) -> Iterator[tuple[str, bytes]]:
+        """Every picture, or those of some products, as a greyscale PNG."""
         for part in self.parts:
             for position, (size, pixels) in enumerate(_pictures(part, self.max_image_bytes)):
-                yield f"{_product_id(part, position)}.png", _png(size, pixels)
+                product = _product_id(part, position)
+                if only is None or product in only:
+                    yield f"{product}.png", _png(size, pixels)
 
 
 def find_idx_parts(root: Path) -> tuple[IdxPart, ...]:

@@ -7,7 +7,7 @@ is a delta: rows and pictures are only those that are new or changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +19,7 @@ from recsys.catalog.delivery import (
     check_styles,
     digest_of_files,
     is_image_name,
+    is_of,
     read_bounded,
     refuse_escape,
 )
@@ -55,10 +56,11 @@ class FolderDelivery:
         """The CSV as delivered."""
         return _styles(self.root)
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        """Every picture, sorted by name."""
+    def images(self, only: Container[str] | None = None) -> Iterator[tuple[str, bytes]]:
+        """Every picture, or those of some products, sorted by name."""
         for name in self.names:
-            yield name, read_bounded(self.root / IMAGES / name, self.max_image_bytes)
+            if is_of(name, only):
+                yield name, read_bounded(self.root / IMAGES / name, self.max_image_bytes)
 
 
 @dataclass(frozen=True)
@@ -85,24 +87,27 @@ class TarDelivery:
         """The CSV as delivered."""
         return _styles(self.root)
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        """Every picture, tar by tar in the order of members; unsafe members are refused."""
+    def images(self, only: Container[str] | None = None) -> Iterator[tuple[str, bytes]]:
+        """Every picture, or those of some products, tar by tar in the order of members.
+
+        Unsafe members are refused, whichever are asked for.
+        """
         seen: set[str] = set()
         for path in self.tars:
-            for name, data in self._members(path):
+            for name, data in self._members(path, only):
                 if name in seen:
                     raise DeliveryUnreadable(f"{path}: {name} is delivered twice")
                 seen.add(name)
                 check_image_count(len(seen), path)
                 yield name, data
 
-    def _members(self, path: Path) -> Iterator[tuple[str, bytes]]:
+    def _members(self, path: Path, only: Container[str] | None) -> Iterator[tuple[str, bytes]]:
         try:
             with path.open("rb") as raw:
                 for count, member in enumerate(tar_members(raw, path), 1):
                     check_image_count(count, path)
                     name = _member_name(member, path)
-                    if name is not None:
+                    if name is not None and is_of(name, only):
                         check_image_size(member.size_bytes, self.max_image_bytes, name, path)
                         yield name, read_content(raw, member, path)
         except OSError as error:

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Final
 
 from recsys.artifacts.base import require
-from recsys.artifacts.change import Action, Change
+from recsys.artifacts.change import Action, Change, last_of_each
 from recsys.artifacts.digests import canonical_json, sha256_bytes
 from recsys.artifacts.files import sync_folder, write_atomically
 from recsys.errors import ArtifactInvalid, BadInput
@@ -93,6 +93,13 @@ class Spool:
                 except FileNotFoundError:
                     continue  # went while we looked
         return found
+
+    def delisted(self, folded: int) -> frozenset[str]:
+        """The products that changes above this number took off the shelf."""
+        holding = last_of_each(self.after(folded, self.last()))
+        return frozenset(
+            product for product, change in holding.items() if change.action is Action.DELIST
+        )
 
     def picture(self, change: Change) -> bytes:
         """The picture of an upsert.
@@ -157,6 +164,9 @@ class Spool:
             ]
             for change in gone:
                 shutil.rmtree(self._place(change.number), ignore_errors=True)
+            for path in (self.folder / REJECTED).glob("*/*"):
+                if path.stem in products:
+                    path.unlink()
             if gone:
                 unsaid = sorted({change.product for change in gone})
                 self._lay_down([Draft(Action.WITHDRAW, product) for product in unsaid], who, last)

@@ -12,6 +12,8 @@ from recsys import names, services
 from recsys.artifacts.files import write_atomically
 from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
+from recsys.artifacts.release import read_manifest
+from recsys.changes import Spool
 from recsys.cli.console import Json, console, print_json
 from recsys.cli.nightly import live_release, verdict_line, verdicts_of
 from recsys.cli.similar import ask, draw_sheet, print_answer
@@ -146,9 +148,13 @@ def _introduce(settings: Settings) -> None:
 
 def _show_one_answer(settings: Settings, folder: Path) -> None:
     table = ProductTable.load(folder)
-    product_id = bytes(table.ids[len(table) // 2]).decode()
+    delisted = Spool(settings.changes_dir).delisted(read_manifest(folder).changes_through)
+    rows = (*range(len(table) // 2, len(table)), *range(len(table) // 2))
+    product_id = next(
+        found for row in rows if (found := bytes(table.ids[row]).decode()) not in delisted
+    )
     answer = ask(settings, product_id, _FIRST_K, {})
-    print_answer(f"{product_id}, {table.describe(len(table) // 2)['name']}", answer)
+    print_answer(f"{product_id}, {table.describe(table.row(product_id))['name']}", answer)
     sheet = settings.sheets_dir / f"{folder.name}-{product_id}.png"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     draw_sheet(settings, product_id, answer, sheet)

@@ -12,7 +12,9 @@ from rich.table import Table
 
 from recsys import images, names
 from recsys.artifacts.catalog import ValidatedCatalog
+from recsys.artifacts.change import Action, last_of_each
 from recsys.artifacts.release import read_manifest
+from recsys.changes import Spool
 from recsys.cli.console import Json, console, print_json
 from recsys.client import Recommender
 from recsys.errors import QueryRejected
@@ -119,15 +121,23 @@ def draw_sheet(settings: Settings, target: str, answer: dict[str, Any], out: Pat
 
 
 class _Pictures:
-    """The catalog images of one release, from the data store."""
+    """The catalog images of one release, from the data store, and those of changes since."""
 
     def __init__(self, settings: Settings, release_id: str) -> None:
         self._night = Night(settings, "0001-01-01")
-        ref = read_manifest(settings.releases_dir / release_id).inputs[names.VALIDATED]
+        manifest = read_manifest(settings.releases_dir / release_id)
+        self._spool = Spool(settings.changes_dir)
+        self._changes = last_of_each(
+            self._spool.after(manifest.changes_through, self._spool.last())
+        )
+        ref = manifest.inputs[names.VALIDATED]
         self._validated = self._night.open(ref, ValidatedCatalog)
         products: pd.DataFrame = read_frame(self._night, ref, PRODUCTS)
         places = zip(products["image"], products["kept"], strict=True)
         self._place_of = dict(zip(products["id"], places, strict=True))
 
     def of(self, product_id: str) -> bytes:
+        change = self._changes.get(product_id)
+        if change is not None and change.action is Action.UPSERT:
+            return self._spool.picture(change)
         return self._night.read(*picture_place(self._validated, *self._place_of[product_id]))

@@ -104,6 +104,7 @@ def _lines(freed: Freed, verb: str) -> list[str]:
         f"{_some(freed.releases)}",
         f"{verb} {decimal(freed.scratch_bytes)} of {len(freed.scratch)} scratch files"
         f"{_some(freed.scratch)}",
+        *([f"{verb} {freed.changes} changes that every release has"] if freed.changes else []),
     ]
 
 

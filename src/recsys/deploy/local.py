@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 from recsys.artifacts.live import WorkerStatus, clear_live, living_workers, read_live, write_live
+from recsys.changes import Spool
 from recsys.deploy.port import Deployment, ProbeRow
 from recsys.deploy.probing import probe_row, question, verified
 from recsys.deploy.waiting import Obstacle, wait
@@ -27,6 +28,7 @@ def local_seldon(settings: Settings) -> LocalSeldon:
     return LocalSeldon(
         releases_dir=settings.releases_dir,
         serving_dir=settings.serving_dir,
+        spool=Spool(settings.changes_dir),
         predictions_url=settings.predictions_url,
         timeout_seconds=settings.deploy_timeout_seconds,
     )
@@ -41,6 +43,8 @@ class LocalSeldon:
         Where releases and the pointer are.
     serving_dir
         Where the workers write their status.
+    spool
+        The changes that the workers lay over a release.
     predictions_url
         Where the service answers.
     timeout_seconds
@@ -48,17 +52,23 @@ class LocalSeldon:
     """
 
     def __init__(
-        self, releases_dir: Path, serving_dir: Path, predictions_url: str, timeout_seconds: float
+        self,
+        releases_dir: Path,
+        serving_dir: Path,
+        spool: Spool,
+        predictions_url: str,
+        timeout_seconds: float,
     ) -> None:
         self._releases_dir = releases_dir
         self._serving_dir = serving_dir
+        self._spool = spool
         self._url = predictions_url
         self._timeout_seconds = timeout_seconds
 
     def deploy(self, release_id: str) -> Deployment:
         """See `DeploymentTarget`. The pointer moves only for a release that verifies."""
         started = time.monotonic()
-        first_product = verified(self._releases_dir, release_id)
+        first_product = verified(self._releases_dir, release_id, self._spool)
         if not self._someone_serves():
             raise ServiceUnavailable(
                 f"no Seldon worker runs (none reports in {self._serving_dir});"
@@ -107,6 +117,31 @@ class LocalSeldon:
                     ) from error
                 rows.append(_row(product_id, release, response))
         return rows
+
+    def take_up_changes(self, number: int) -> int:
+        """Wait until every worker answers with the changes up to this number; how many do.
+
+        0 when no worker has a release: whoever starts takes them up.
+
+        Raises
+        ------
+        DeployFailed
+            A worker did not take them up in time; the changes stay, and it goes on trying.
+        """
+        reason = self._wait(lambda: self._behind(number))
+        if reason is not None:
+            raise DeployFailed(
+                f"change {number} is noted, but not in effect everywhere: {reason}; see the log"
+                " of the service"
+            )
+        return sum(worker.release is not None for worker in self._workers())
+
+    def _behind(self, number: int) -> Obstacle | None:
+        """A worker that answers without these changes; one without a release answers nothing."""
+        for worker in self._workers():
+            if worker.release is not None and worker.changes < number:
+                return Obstacle(f"worker {worker.pid} is at {worker.changes} {worker.error}")
+        return None
 
     def _someone_serves(self) -> bool:
         """Whether a worker runs, or is about to: the service listens before its workers do."""

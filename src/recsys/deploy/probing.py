@@ -8,13 +8,16 @@ from typing import Any
 
 from recsys import names
 from recsys.artifacts.products import ProductTable
-from recsys.artifacts.release import verify_release
+from recsys.artifacts.release import read_manifest, verify_release
+from recsys.changes import Spool
 from recsys.deploy.port import ProbeRow
 from recsys.errors import ArtifactInvalid, DeployFailed, ReleaseUnknown
 
 
-def verified(releases_dir: Path, release_id: str) -> str:
+def verified(releases_dir: Path, release_id: str, spool: Spool | None = None) -> str:
     """Check the release's files; the id of its first product.
+
+    Of one that those who serve it lay changes over (``spool``): the first not delisted.
 
     Raises
     ------
@@ -32,7 +35,10 @@ def verified(releases_dir: Path, release_id: str) -> str:
         verify_release(folder)
     except ArtifactInvalid as error:
         raise DeployFailed(f"{error}; the live release was not touched") from error
-    return bytes(ProductTable.load(folder).ids[0]).decode()
+    ids = [bytes(item).decode() for item in ProductTable.load(folder).ids]
+    folded = read_manifest(folder).changes_through
+    delisted = frozenset() if spool is None else spool.delisted(folded)
+    return next((product for product in ids if product not in delisted), ids[0])
 
 
 def question(product_id: str) -> dict[str, Any]:

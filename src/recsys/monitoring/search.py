@@ -19,6 +19,7 @@ _SAMPLES: Final = 5
 class LoggedRequest:
     """One answered request.
 
+    ``changes`` is the number of the last change between nights that it was answered with.
     ``asked`` holds product ids, or ``sha256:`` and a picture's digest; ``answers`` the first
     ten product ids of each answer, in the order of ``asked``.
     """
@@ -26,6 +27,7 @@ class LoggedRequest:
     puid: str
     time: str
     release: str
+    changes: int
     asked: tuple[str, ...]
     answers: tuple[tuple[str, ...], ...]
 
@@ -98,6 +100,7 @@ def _parse(raw: bytes) -> LoggedRequest | None:
             puid=str(line["puid"]),
             time=str(line["time"]),
             release=str(line["release"]),
+            changes=int(line.get("changes", 0)),
             asked=tuple(line["asked"]),
             answers=tuple(tuple(answer) for answer in line["answers"]),
         )

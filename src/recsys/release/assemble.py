@@ -48,6 +48,7 @@ def assemble(
     vectors: Path,
     inputs: Mapping[str, str],
     verdicts: Sequence[Verdict],
+    changes_through: int = 0,
 ) -> Release:
     """Write ``releases_dir/<id>/`` and return its manifest; the same parts give the same id.
 
@@ -60,6 +61,8 @@ def assemble(
         The files of ``model``, ``index`` and ``embeddings``.
     inputs
         Repo → commit that the release was made of; ``catalog`` must be among them.
+    changes_through
+        The number of the last change that this catalog has folded in.
 
     Raises
     ------
@@ -90,6 +93,7 @@ def assemble(
             files=files,
             inputs=dict(inputs),
             verdicts=tuple(verdicts),
+            changes_through=changes_through,
         )
         (building / MANIFEST).write_bytes(release.to_json())
         _flush(building)

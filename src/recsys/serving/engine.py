@@ -197,8 +197,8 @@ class ServingRelease:
         """[dimension] float32 of a picture's file; raises `ImageRejected`."""
         release = self.release
         pixels = images.load(picture, release.image_width, release.image_height, self._image_limits)
-        (vector,) = self._encoder.embed(pixels[None])
-        return vector
+        vectors = self._encoder.embed(pixels[None])
+        return vectors.reshape(-1)
 
     def _allowed(
         self, selection: Selection, query: Query

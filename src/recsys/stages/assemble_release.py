@@ -9,6 +9,7 @@ from recsys.artifacts.catalog import (
     ATTRIBUTES,
     NAME_COLUMN,
     STOCK_COLUMN,
+    CatalogSnapshot,
     CatalogSplit,
     ValidatedCatalog,
 )
@@ -59,6 +60,9 @@ def run(night: Night) -> Receipt:
                 *champion.artifact.verdicts,
                 search.artifact.verdict,
             ),
+            changes_through=night.open(
+                validated.artifact.catalog, CatalogSnapshot
+            ).artifact.changes_through,
         )
     home = night.settings.releases_dir / bundle.id
     return task.publish(bundle, [(f"/{name}", home / name) for name in RELEASE_FILES])

@@ -8,12 +8,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from recsys import names, release
 from recsys.artifacts.live import living_workers, read_live
+from recsys.changes import Spool
 from recsys.errors import BadInput
 from recsys.provenance import CommitInfo
 from recsys.provenance.compaction import Collected
@@ -37,13 +38,17 @@ _FIRST_NIGHT: Final = "1970-01-01"  # an older one is no date, but a command's p
 
 @dataclass(frozen=True)
 class Freed:
-    """What went, or would go: from the data store, and the named folders and files beside it."""
+    """What went, or would go: from the data store, and the named folders and files beside it.
+
+    ``changes`` counts those between nights that every release left has folded in.
+    """
 
     store: Collected
     releases: tuple[str, ...]
     release_bytes: int
     scratch: tuple[str, ...]
     scratch_bytes: int
+    changes: int = 0
 
 
 def collect_garbage(night: Night, *, dry_run: bool = False) -> Freed:
@@ -82,7 +87,14 @@ def collect_garbage(night: Night, *, dry_run: bool = False) -> Freed:
             release.remove_release(path)
         for path in scratch:
             _remove(path)
+        result = replace(result, changes=_prune_changes(settings))
     return result
+
+
+def _prune_changes(settings: Settings) -> int:
+    """Drop the changes that no release here would be given beside what it holds."""
+    left = [item.changes_through for item in release.list_releases(settings.releases_dir)]
+    return Spool(settings.changes_dir).prune(min(left)) if left else 0
 
 
 def _kept_commits(night: Night, store: EmbeddedStore) -> Iterator[str]:
@@ -91,7 +103,8 @@ def _kept_commits(night: Night, store: EmbeddedStore) -> Iterator[str]:
     kept = set(sorted(nights)[-night.settings.keep_nights :])
     for repo, commits in repos.items():
         for commit in commits:
-            if repo not in REPO_OF_STAGE.values() or _night_of(commit, night.settings) in kept:
+            of_people = repo not in REPO_OF_STAGE.values() and repo != names.CHANGES
+            if of_people or _night_of(commit, night.settings) in kept:
                 yield commit.ref
     yield from _kept_releases(night.settings, repos.get(names.RELEASES, [])).values()
 

@@ -14,6 +14,7 @@ from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release
 from recsys.artifacts.verdict import Verdict
+from recsys.changes import Spool
 from recsys.errors import RecsysError
 from recsys.release import history, record_event
 from recsys.stages.assemble_release import restore
@@ -75,6 +76,9 @@ def _probe(night: Night, target: deploy.DeploymentTarget, bundle: Opened[Release
     rows = rng.choice(len(table), size=min(_PROBES, len(table)), replace=False)
     ids = [bytes(table.ids[row]).decode() for row in sorted(rows)]
     answers = pd.DataFrame(target.probe(ids, bundle.artifact.id))
+    # A product that was delisted since the night began is rightly unknown.
+    delisted = Spool(night.settings.changes_dir).delisted(bundle.artifact.changes_through)
+    answers = answers[~answers["product_id"].isin(delisted)]
     return judge(night, names.SUITE_DEPLOYMENT, answers, subject=bundle.ref)
 
 

@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 from recsys import deploy, names, release
+from recsys.artifacts.change import Action, Change
 from recsys.artifacts.live import read_live, write_live
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.purge import Purge
+from recsys.changes import Spool
 from recsys.errors import BadInput, ServiceUnavailable
 from recsys.provenance import CommitInfo
 from recsys.stages.feature_store import shards_showing
@@ -27,7 +30,7 @@ _VECTORS_OF = {
     names.INDEXES: ("/index.faiss",),
     names.RELEASES: ("/vectors.npy", "/index.faiss"),
 }
-_PICTURES = {names.CATALOG: "/images/", names.VALIDATED: "/kept/"}
+_PICTURES = {names.CATALOG: "/images/", names.VALIDATED: "/kept/", names.CHANGES: "/changes/"}
 _NAMED = 6
 _REMAINS = (
     "the delivery, wherever the shop keeps it: take the picture out there as well",
@@ -71,6 +74,7 @@ def purge_product(
                 " allow it (--with-others), or have their picture replaced first"
             )
         intent = _intent(night, purge)
+        _withdraw_changes(night, purge)
         purge = _replace_releases(night, purge, intent)
         purged = night.store.purge(list(_files(night, purge)), f"purged: {purge.why}")
         _empty_caches(night)
@@ -126,18 +130,35 @@ def _note(night: Night, purge: Purge) -> str:
 
 
 def _pictures(night: Night, product: str) -> Iterator[str]:
-    """SHA-256 of every picture that a delivery or a kept row had for the product."""
+    """SHA-256 of every picture that a delivery, a kept row or a change had for the product."""
     for repo, folder in _PICTURES.items():
         commits = night.commits(repo)
         with night.progress(f"looking through {repo}", len(commits)) as advance:
             for commit in commits:
-                prefix = f"{folder}{product}."
-                yield from (file.sha256 for file in night.store.files(commit.ref, prefix))
+                # Changes have a folder each; elsewhere all pictures lie in one.
+                prefix = folder if repo == names.CHANGES else f"{folder}{product}."
+                for file in night.store.files(commit.ref, prefix):
+                    if PurePosixPath(file.path).stem == product:
+                        yield file.sha256
                 advance(1)
+    yield from (change.sha256 for change in _upserts(night) if change.product == product)
+
+
+def _upserts(night: Night) -> list[Change]:
+    """Every upsert in the spool, in effect or folded in."""
+    spool = Spool(night.settings.changes_dir)
+    return [change for change in spool.after(0, spool.last()) if change.action is Action.UPSERT]
+
+
+def _withdraw_changes(night: Night, purge: Purge) -> None:
+    """Take the products out of the tail, at once."""
+    spool = Spool(night.settings.changes_dir)
+    number = spool.withdraw(purge.products, purge.pictures, purge.who)
+    deploy.local_seldon(night.settings).take_up_changes(number)
 
 
 def _showing(night: Night, pictures: Collection[str]) -> Iterator[str]:
-    """The products of the releases here that show one of the pictures.
+    """The products of the releases here, and of changes, that show one of the pictures.
 
     A picture that stood under other ids in a delivery alone, a broken one say, is shown by
     nobody.
@@ -145,6 +166,7 @@ def _showing(night: Night, pictures: Collection[str]) -> Iterator[str]:
     shelf = release.list_releases(night.settings.releases_dir)
     for validated in {item.inputs[names.VALIDATED] for item in shelf}:
         yield from products_showing(night, validated, pictures)
+    yield from (change.product for change in _upserts(night) if change.sha256 in pictures)
 
 
 def _replace_releases(night: Night, purge: Purge, intent: str) -> Purge:

@@ -8,6 +8,7 @@ from recsys.artifacts.digests import canonical_json
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.purge import Purge, Purges
 from recsys.artifacts.release import Release
+from recsys.changes import Spool
 from recsys.errors import ArtifactInvalid, RepoNotFound
 from recsys.stages.night import Night, Opened
 from recsys.stages.product_facts import products_showing
@@ -27,7 +28,7 @@ def current_purges(night: Night) -> Opened[Purges]:
 
 
 def commit_purges(night: Night, purges: Purges, purge: Purge) -> Opened[Purges]:
-    """Commit the list with this purge in it."""
+    """Commit the list with this purge in it, and bar the spool of changes accordingly."""
     updated = purges.adding(purge)
     record = {"stage": "purge_product"} | {
         name: getattr(purge, name) for name in ("product", "who", "when", "why")
@@ -37,6 +38,7 @@ def commit_purges(night: Night, purges: Purges, purge: Purge) -> Opened[Purges]:
         names.PURGES, message=canonical_json(record).decode(), replace=True
     ) as writer:
         writer.put(ARTIFACT_FILE, updated.to_json())
+    Spool(night.settings.changes_dir).bar(updated.barred_products, updated.barred_pictures)
     return Opened(updated, writer.ref)
 
 

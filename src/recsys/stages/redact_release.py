@@ -107,6 +107,7 @@ def _assembled(
         vectors=vectors,
         inputs={**old.inputs, names.PURGES: purge_ref},
         verdicts=(*verdicts, search.verdict),
+        changes_through=old.changes_through,
     )
 
 

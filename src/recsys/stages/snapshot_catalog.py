@@ -1,5 +1,8 @@
 """Store tonight's delivery as it came, without what was purged; a delta is laid over the last
-accepted catalog."""
+accepted catalog, and the changes that shoppers see beside the live release over both.
+
+A delivery that came before says nothing new: what was laid over it then stays.
+"""
 
 from __future__ import annotations
 
@@ -19,46 +22,59 @@ from recsys.catalog import (
 )
 from recsys.errors import DeliveryUnreadable
 from recsys.settings import DRAWN, Settings
+from recsys.stages.fold_changes import BRANCH, Pending, laid_over, pending_changes
+from recsys.stages.fold_changes import STYLES as _STYLES
 from recsys.stages.night import Night, Opened
 from recsys.stages.purges import current_purges
 from recsys.stages.record import commit_record
 from recsys.stages.task import Task
 
-_STYLES = "/styles.csv"
 _IMAGES = "/images/"
 
 
 def run(night: Night) -> Receipt:
     """Commit the whole catalog as of tonight to the catalog repo."""
     source = catalog_source(night.settings)
-    folder = _draw(night) if source == DRAWN else Path(source)
-    delivery = open_delivery(folder, max_image_bytes=night.settings.max_image_bytes)
+    delivery = open_delivery(
+        delivered_folder(night.settings), max_image_bytes=night.settings.max_image_bytes
+    )
     layout = DRAWN if source == DRAWN else delivery.layout
     source_digest = delivery.source_digest  # reads the whole delivery: once
     purges = current_purges(night).artifact
     barred = {"barred": purges.barred_digest} if purges.items else {}
-    base = _base(night) if delivery.is_delta else None
-    if base is not None and _is_in(night, base, source_digest, barred):
-        # This delta is in the accepted catalog already.
+    base = _base(night) if delivery.is_delta else _changed_before(night, source_digest)
+    pending = pending_changes(night)
+    if base is not None and _is_in(night, base, source_digest, barred, pending):
+        # This delivery is in the accepted catalog already.
         return Receipt(CatalogSnapshot.kind, base.ref, base.artifact.digest, fresh=False)
     task = Task(
         night,
         "snapshot_catalog",
-        inputs=(),
+        inputs=pending.inputs,
         parameters={
             "layout": layout,
             "source_digest": source_digest,
             "base": "" if base is None else base.ref,
             **barred,
+            **pending.parameters,
         },
         rooms=("catalog",),
     )
     if (receipt := task.remembered()) is not None:
         return receipt
-    files = (
-        _delivered_files(night, delivery) if base is None else _merged_files(night, delivery, base)
+    if base is None:
+        files = _delivered_files(night, delivery)
+    elif delivery.is_delta:
+        files = _merged_files(night, delivery, base)
+    else:
+        files = _stored_files(night, base)
+    if pending.folded is not None:
+        files = laid_over(night, files, pending.folded)
+    return task.publish(
+        CatalogSnapshot(layout, source_digest, pending.through),
+        _without_purged(files, purges),
+        branch="master" if pending.folded is None else BRANCH,
     )
-    return task.publish(CatalogSnapshot(layout, source_digest), _without_purged(files, purges))
 
 
 def catalog_note(settings: Settings) -> Path:
@@ -74,8 +90,11 @@ def catalog_source(settings: Settings) -> str:
     return note.read_text().strip() if note.is_file() else DRAWN
 
 
-def _draw(night: Night) -> Path:
-    settings = night.settings
+def delivered_folder(settings: Settings) -> Path:
+    """Where tonight's delivery lies; the sample is drawn first."""
+    source = catalog_source(settings)
+    if source != DRAWN:
+        return Path(source)
     return draw_catalog(settings.state_dir / "drawn", settings.drawn_products, settings.drawn_seed)
 
 
@@ -90,11 +109,28 @@ def _base(night: Night) -> Opened[CatalogSnapshot]:
     return night.open(accepted.artifact.catalog, CatalogSnapshot)
 
 
+def _changed_before(night: Night, source_digest: str) -> Opened[CatalogSnapshot] | None:
+    """The last accepted catalog, if it is this very delivery with changes in it."""
+    accepted = night.newest("validate_catalog", ValidatedCatalog)
+    if accepted is None:
+        return None
+    found = night.open(accepted.artifact.catalog, CatalogSnapshot)
+    same = found.artifact.source_digest == source_digest and found.artifact.changes_through > 0
+    return found if same else None
+
+
 def _is_in(
-    night: Night, base: Opened[CatalogSnapshot], source_digest: str, barred: dict[str, str]
+    night: Night,
+    base: Opened[CatalogSnapshot],
+    source_digest: str,
+    barred: dict[str, str],
+    pending: Pending,
 ) -> bool:
-    """Whether this very delta is in the accepted catalog already, with the same things barred."""
+    """Whether this very delivery is in the accepted catalog already, with the same things
+    barred and no change since."""
     if base.artifact.source_digest != source_digest:
+        return False
+    if base.artifact.changes_through != pending.through:
         return False
     parameters = commit_record(night.store.inspect(base.ref).message)["parameters"]
     return {"barred": parameters["barred"]} == barred if "barred" in parameters else not barred
@@ -123,6 +159,17 @@ def _merged_files(
         barred = current_purges(night).artifact.barred_pictures
         for file in night.store.files(base.ref, _IMAGES):
             if PurePosixPath(file.path).stem not in settled and file.sha256 not in barred:
+                yield file.path, night.read(base.ref, file.path)
+                advance(1)
+
+
+def _stored_files(night: Night, base: Opened[CatalogSnapshot]) -> Iterator[tuple[str, bytes]]:
+    """The catalog of an earlier night, but for pictures that were purged since."""
+    yield _STYLES, night.read(base.ref, _STYLES)
+    barred = current_purges(night).artifact.barred_pictures
+    with night.progress("storing the delivery", 0) as advance:
+        for file in night.store.files(base.ref, _IMAGES):
+            if file.sha256 not in barred:
                 yield file.path, night.read(base.ref, file.path)
                 advance(1)
 

@@ -106,13 +106,18 @@ class Task:
         files: Iterable[tuple[str, bytes | Path]] = (),
         *,
         replace: bool = True,
+        branch: str = "master",
     ) -> Receipt:
-        """Commit the artefact and its files with inputs and the record of how it was made."""
+        """Commit the artefact and its files with inputs and the record of how it was made.
+
+        Commits that have other input repos than those on ``master`` go on a branch of their own.
+        """
         self.night.store.ensure_repo(self.repo)
         with self.night.store.commit(
             self.repo,
             inputs=[*self.inputs, *self.witnesses],
             message=self._record(artifact),
+            branch=branch,
             replace=replace,
         ) as writer:
             writer.put(ARTIFACT_FILE, artifact.to_json())

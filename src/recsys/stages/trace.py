@@ -90,7 +90,12 @@ def _of_prediction(night: Night, subject: str) -> Trace:
             f"nothing to trace: {subject[:80]!r} is no release, model version, commit or picture,"
             " no product of any release, and no request in the log has it as its puid"
         )
-    facts = {"time": found.time, "asked": found.asked, "answers": found.answers}
+    facts = {
+        "time": found.time,
+        "changes": found.changes,
+        "asked": found.asked,
+        "answers": found.answers,
+    }
     node = Node(f"{_PUID}{puid}", "prediction", puid, facts)
     ref = release_ref(night, found.release)
     graph, commits = graph_above(night, ref)
@@ -142,7 +147,7 @@ def _of_picture(night: Night, sha256: str, product: str) -> Trace:
     graph.add(picture)
     products = {product} - {""}
     commits: dict[str, CommitInfo] = {}
-    for repo in (names.CATALOG, names.VALIDATED):
+    for repo in (names.CATALOG, names.VALIDATED, names.CHANGES):
         for commit, path in night.holding(repo, sha256):
             products.add(path.rpartition("/")[2].rpartition(".")[0])
             for reached in (commit, *night.store.downstream(commit.ref)):
