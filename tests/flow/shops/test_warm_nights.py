@@ -3,21 +3,27 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from flow.nights import JUDGING, NIGHT, Platform, free_ports, only_telling, run_night, served
+from recsys import names
 from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN, ValidatedCatalog
 from recsys.artifacts.model import ApprovedModel, TrainedModel, TrainingPlan
 from recsys.artifacts.release import read_manifest
+from recsys.errors import ProductUnknown
 from recsys.settings import load_settings
+from recsys.stages.change_products import delist_products, upsert_products
 from recsys.stages.frames import PRODUCTS, read_frame
 from recsys.stages.night import Night
 from recsys.stages.pixels import picture_place
 from recsys.stages.reproduce_release import reproduce_release
+from recsys.stages.trace import trace
 
 NEW_ID = "90001"
+DELISTED = "10020"
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +65,25 @@ def delta(shop: Platform, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def parts(answer: dict[str, Any]) -> dict[str, str]:
+    return {item["product_id"]: item["part"] for item in answer["results"]}
+
+
 def twin_of(night: Night, validated: str) -> str:
     """The product that the new one is the mirror image of."""
     return str(read_frame(night, validated, PRODUCTS)["id"].iloc[0])
+
+
+def test_a_change_is_in_effect_before_any_night(shop: Platform, delta: Path) -> None:
+    night = Night(shop.settings, NIGHT)
+    validated = night.newest("validate_catalog", ValidatedCatalog)
+    assert validated is not None
+    assert upsert_products(night, [], delta, "me").workers == 2
+    assert delist_products(night, [DELISTED], "me").workers == 2
+    assert parts(shop.answer(twin_of(night, validated.ref), 50))[NEW_ID] == "tail"
+    assert shop.answer(NEW_ID)["changes"] == 2
+    with pytest.raises(ProductUnknown, match=DELISTED):
+        shop.answer(DELISTED)
 
 
 def test_a_new_product_is_found_although_nothing_was_trained(shop: Platform, delta: Path) -> None:
@@ -79,6 +101,12 @@ def test_a_new_product_is_found_although_nothing_was_trained(shop: Platform, del
     assert len(shop.answer(NEW_ID)["results"]) == 5
     like_it = shop.answer(twin_of(night, plan.validated), 50)["results"]
     assert NEW_ID in [item["product_id"] for item in like_it]
+    # The delta delists nobody: that product is gone because the change was folded in.
+    assert set(parts(shop.answer(NEW_ID, 100)).values()) == {"release"}
+    with pytest.raises(ProductUnknown, match=DELISTED):
+        shop.answer(DELISTED)
+    assert read_manifest(settings.releases_dir / str(shop.live)).changes_through == 2
+    assert len(list(trace(night, str(shop.live)).graph.nodes(names.CHANGES))) == 1
     registered = night.registry.champion()
     assert registered is not None
     assert registered.reasons.startswith(f"skip: {plan.reasons[0]}")
