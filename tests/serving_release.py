@@ -141,9 +141,10 @@ def parts(folder: Path, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def make_release(releases_dir: Path, seed: int = 0) -> Release:
+def make_release(releases_dir: Path, seed: int = 0, changes_through: int = 0) -> Release:
     """Assemble a release among ``releases_dir``."""
-    return release_room.assemble(releases_dir, **parts(releases_dir.parent / f"parts-{seed}", seed))
+    given = parts(releases_dir.parent / f"parts-{seed}", seed)
+    return release_room.assemble(releases_dir, **given, changes_through=changes_through)
 
 
 def damage(folder: Path, name: str = "vectors.npy") -> None:

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from changes.changed import picture as changed_picture
+from changes.changed import upsert
 from flow.nights import NIGHT, Platform, free_ports, run_night, served
 from recsys import names
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import verify_release
 from recsys.catalog import planted_faults
+from recsys.changes import Spool
+from recsys.deploy import local_seldon
 from recsys.errors import ArtifactInvalid, BadInput, ContentRemoved
 from recsys.release import history
 from recsys.settings import load_settings
@@ -188,6 +192,19 @@ def test_products_that_share_the_picture_lose_it_too(
     for product in (one, other):
         assert shop.post({"jsonData": {"product_id": product}}).status_code == 404
     assert current_purges(night).artifact.barred_products == {PRODUCT}
+
+
+def test_a_product_that_is_new_since_the_night_leaves_the_tail(shop: Platform) -> None:
+    night, spool = Night(shop.settings, NIGHT), Spool(shop.settings.changes_dir)
+    (change,) = spool.add([upsert("new", 5)], "ada", folded=0, most=10)
+    local_seldon(shop.settings).take_up_changes(change.number)
+    assert shop.post({"jsonData": {"product_id": "new"}}).status_code == 200
+    purge = purge_product(night, "new", "ada", "unlawful")
+    assert (purge.products, purge.finished) == (("new",), True)
+    assert shop.post({"jsonData": {"product_id": "new"}}).status_code == 404
+    assert holders(shop, changed_picture(5)) == []
+    with pytest.raises(BadInput, match="new or its picture was purged"):
+        spool.add([upsert("new", 6)], "ada", folded=0, most=10)
 
 
 def test_a_purge_needs_a_reason_and_a_product(shop: Platform) -> None:

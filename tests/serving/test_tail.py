@@ -9,10 +9,9 @@ from changes.changed import delist, picture, upsert
 from recsys.changes import Spool
 from recsys.errors import ProductUnknown
 from recsys.images import ImageLimits
-from recsys.release import assemble
 from recsys.serving.engine import ServingRelease
 from recsys.serving.requests import Quality, Query
-from serving_release import IDS, parts, pictures, png
+from serving_release import IDS, make_release, pictures, png
 
 LIMITS = ImageLimits(max_bytes=100_000, max_pixels=10_000)
 
@@ -20,7 +19,7 @@ LIMITS = ImageLimits(max_bytes=100_000, max_pixels=10_000)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     home = tmp_path_factory.mktemp("tail")
-    made = assemble(home / "releases", **parts(home / "parts"), changes_through=2)
+    made = make_release(home / "releases", changes_through=2)
     return home / "releases" / made.id
 
 

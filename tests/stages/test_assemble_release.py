@@ -10,7 +10,13 @@ import pytest
 
 from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE, Artifact
-from recsys.artifacts.catalog import ATTRIBUTES, NAME_COLUMN, CatalogSplit, ValidatedCatalog
+from recsys.artifacts.catalog import (
+    ATTRIBUTES,
+    NAME_COLUMN,
+    CatalogSnapshot,
+    CatalogSplit,
+    ValidatedCatalog,
+)
 from recsys.artifacts.model import TrainedModel
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import Release
@@ -23,6 +29,7 @@ from serving_release import EMBEDDER, IDS, parts, ref, vectors, verdict
 
 TWINS = (3, 7)
 OUT_OF_STOCK = 5
+CHANGES = 4
 
 
 @pytest.fixture
@@ -44,10 +51,11 @@ def assembled(night: Night, folder: Path, **columns: object) -> ProductTable:
     given = parts(folder)
     products = pd.DataFrame({"id": IDS, **dict.fromkeys(ATTRIBUTES, "a"), NAME_COLUMN: IDS})
     groups = [IDS[TWINS[0]] if row in TWINS else own for row, own in enumerate(IDS)]
+    catalog = commit(night, names.CATALOG, CatalogSnapshot("drawn", "b" * 64, CHANGES))
     validated = commit(
         night,
         names.VALIDATED,
-        ValidatedCatalog(ref("catalog"), ref("measured"), len(IDS), 0, 0, {}, (verdict(),)),
+        ValidatedCatalog(catalog, ref("measured"), len(IDS), 0, 0, {}, (verdict(),)),
         **{frames.PRODUCTS: frames.to_parquet(products.assign(**columns))},
     )
     split = commit(
@@ -61,17 +69,19 @@ def assembled(night: Night, folder: Path, **columns: object) -> ProductTable:
     trained = commit(night, names.MODELS, model, **{"/embedder.tflite": EMBEDDER.read_bytes()})
     champion = commit(night, names.CHAMPIONS, replace(approved, model=trained))
     digest = approved.model_digest
-    schema = ShardSchema(names.model_version(digest), digest, 8, trained, ref("catalog"))
+    schema = ShardSchema(names.model_version(digest), digest, 8, trained, catalog)
     (shard,) = write_shards(folder / "shards", IDS, ["0" * 64] * len(IDS), vectors(), schema)
+    made_of = {"champion": champion, "validated": validated, "model": trained, "catalog": catalog}
     embeddings = commit(
         night,
         names.EMBEDDINGS,
-        replace(given["embeddings"], champion=champion, validated=validated, model=trained),
+        replace(given["embeddings"], **made_of),
         **{f"{SHARDS}{shard.name}": shard.read_bytes()},
     )
     index = replace(given["index"], embeddings=embeddings)
     commit(night, names.INDEXES, index, **{"/index.faiss": given["index_file"].read_bytes()})
     release = night.open(assemble_release.run(night).ref, Release).artifact
+    assert release.changes_through == CHANGES
     return ProductTable.load(night.settings.releases_dir / release.id)
 
 

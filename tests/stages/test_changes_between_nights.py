@@ -12,7 +12,6 @@ import pytest
 
 from changes.changed import delist, picture, row, upsert
 from recsys import names
-from recsys import release as release_room
 from recsys.artifacts.base import ARTIFACT_FILE
 from recsys.artifacts.catalog import DELIVERY_COLUMNS, CatalogSnapshot, ValidatedCatalog
 from recsys.artifacts.change import FoldedChanges
@@ -27,7 +26,7 @@ from recsys.stages.change_products import delist_products, upsert_products
 from recsys.stages.night import Night
 from recsys.stages.purges import commit_purges
 from recsys.stages.record import commit_record
-from serving_release import IDS, parts, png, ref, verdict
+from serving_release import IDS, make_release, png, ref, verdict
 
 SHOP = {f"p{number}": number for number in range(6)}
 
@@ -80,10 +79,7 @@ def stored(night: Night, receipt: Receipt) -> tuple[dict[str, str], dict[str, by
 
 def go_live(night: Night, changes_through: int) -> None:
     """A release that has these changes."""
-    given = parts(night.settings.state_dir / f"parts-{changes_through}")
-    made = release_room.assemble(
-        night.settings.releases_dir, **given, changes_through=changes_through
-    )
+    made = make_release(night.settings.releases_dir, changes_through=changes_through)
     write_live(night.settings.releases_dir, made.id)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from changes.changed import delist
 from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE
 from recsys.artifacts.live import write_live
 from recsys.artifacts.release import Release
+from recsys.changes import Spool
 from recsys.cli.main import command_line
 from recsys.errors import BadInput, ContentRemoved
 from recsys.release import record_event
@@ -205,3 +207,13 @@ def test_damage_is_named_with_the_files_it_affects(settings: Settings, recsys) -
     told = json.loads(recsys("verify", "--json").stdout)
     assert told["sound"] is False
     assert told["damaged"][0]["affected"] == [f"{ref}:/night"]
+
+
+def test_changes_stay_while_a_release_here_lacks_them(settings: Settings) -> None:
+    spool = Spool(settings.changes_dir)
+    spool.add([delist(name) for name in "abc"], "me", folded=0, most=10)
+    for seed, through in enumerate((2, 1)):
+        make_release(settings.releases_dir, seed=seed, changes_through=through)
+    assert collect(settings, dry_run=True).changes == 0
+    assert collect(settings).changes == 1
+    assert [change.number for change in spool.after(0, spool.last())] == [2, 3]

@@ -119,7 +119,6 @@ def _record(night: Night, folded: FoldedChanges) -> str:
     numbers = [change.number for change in folded.changes]
     actions = [change.action for change in folded.changes]
     record = {
-        "stage": "fold_changes",
         "artifact": folded.kind,
         "artifact_digest": folded.digest,
         "parameters": {
