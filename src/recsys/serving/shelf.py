@@ -19,6 +19,8 @@ from recsys.serving.tail import Tail
 
 RELEASE: Final = "release"
 TAIL: Final = "tail"
+# So few products that are gone are sooner passed over than kept from the search by a mask.
+_FEW_GONE: Final = 64
 # The same picture embedded in two environments differs by less, another picture by more.
 _SAME_VECTOR: Final = 2e-6
 
@@ -84,7 +86,8 @@ class ChangedShelf:
         self.products, self._origin = table.with_others(kept, others, groups)
         self._place = np.full(self._first + len(self._tail), -1, np.int64)
         self._place[self._origin] = np.arange(len(self._origin))
-        self._kept = None if kept.all() else kept
+        self._kept = kept
+        self._gone = self._first - int(np.count_nonzero(kept))
         self._of_release = self._origin < self._first
 
     def search(
@@ -92,10 +95,11 @@ class ChangedShelf:
     ) -> list[Neighbours]:
         """See `Shelf`."""
         own = [None if row is None else int(self._origin[row]) for row in exclude]
+        few_gone = allowed is None and self._gone <= _FEW_GONE
         in_release = self._release.search(
             queries,
-            k,
-            self._in_release(allowed),
+            k + self._gone if few_gone else k,
+            None if few_gone else self._in_release(allowed),
             [row if row is not None and row < self._first else None for row in own],
         )
         places = self._place[self._first :]
@@ -119,7 +123,7 @@ class ChangedShelf:
         """See `Shelf`."""
         return RELEASE if self._of_release[row] else TAIL
 
-    def _in_release(self, allowed: Mask | None) -> Mask | None:
+    def _in_release(self, allowed: Mask | None) -> Mask:
         """[m] bool of this shelf as [n] bool of the release's rows."""
         if allowed is None:
             return self._kept
@@ -138,12 +142,14 @@ class ChangedShelf:
     ) -> Neighbours:
         """The release's neighbours (its rows) and the tail's, k at most, ties by row."""
         table = np.array(near, np.float64).reshape(-1, 2)
+        near_rows = self._place[table[:, 0].astype(np.int64)]
+        stands = near_rows >= 0
         # As the search scores: row by row, so that identical products tie.
         scores = (vectors * query).sum(axis=1, dtype=np.float32)
         if own is not None:
             rows, scores = rows[rows != own], scores[rows != own]
-        all_rows = np.concatenate([self._place[table[:, 0].astype(np.int64)], rows])
-        all_scores = np.concatenate([table[:, 1], scores])
+        all_rows = np.concatenate([near_rows[stands], rows])
+        all_scores = np.concatenate([table[stands, 1], scores])
         order = np.lexsort((all_rows, -all_scores))[:k]
         return list(zip(all_rows[order].tolist(), all_scores[order].tolist(), strict=True))
 
