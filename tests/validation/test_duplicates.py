@@ -39,7 +39,13 @@ def grouped(
     vectors: npt.NDArray[np.float32] | None = None,
     most: int = 2,
 ) -> DuplicateGroups:
-    return find_duplicates(products, phashes, vectors, max_hash_distance=most, min_cosine=0.9)
+    return find_duplicates(
+        products,
+        phashes,
+        None if vectors is None else lambda rows: vectors[rows],
+        max_hash_distance=most,
+        min_cosine=0.9,
+    )
 
 
 def test_products_of_one_picture_are_a_group_named_after_the_smallest_id() -> None:
@@ -112,6 +118,31 @@ def test_vectors_alone_make_no_duplicates() -> None:
     assert groups.figures().sum(axis=1).item() == 0
 
 
+def test_vectors_are_asked_for_once_and_only_of_pictures_with_a_close_hash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recsys.validation.duplicates._BLOCK_PAIRS", 4)
+    base, other, *unlike = random_hashes(5)
+    products = catalog(*[(f"{number}", f"{number // 2}", "Tops") for number in range(14)])
+    # Pictures 0, 2 and 6 are close, and 1 and 5; each is shown by two products.
+    of_picture = [base, other, flipped(base, 1), *unlike[:2], flipped(other, 2), base]
+    asked: list[list[int]] = []
+
+    def ones(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        asked.append(rows.tolist())
+        return np.ones((len(rows), 1), np.float32)
+
+    groups = find_duplicates(
+        products,
+        [of_picture[number // 2] for number in range(14)],
+        ones,
+        max_hash_distance=2,
+        min_cosine=0.9,
+    )
+    assert asked == [[0, 2, 4, 10, 12]]
+    assert sorted(set(groups.group)) == ["0", "10", "6", "8"]
+
+
 def test_row_order_does_not_matter_and_the_index_is_kept() -> None:
     random = np.random.default_rng(4)
     base = random_hashes(40)
@@ -129,6 +160,7 @@ def test_row_order_does_not_matter_and_the_index_is_kept() -> None:
 def test_groups_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
     # Small blocks, so that groups reach over several of them.
     monkeypatch.setattr("recsys.validation.duplicates._BLOCK_PAIRS", 500)
+    monkeypatch.setattr("recsys.validation.duplicates._HELD_PAIRS", 60)
     random = np.random.default_rng(7)
     hashes = random.integers(0, 256, 150, dtype=np.uint64)  # eight bits: many are close
     products = catalog(*[(f"p{number:03}", f"{number}", "Tops") for number in range(150)])
@@ -162,19 +194,28 @@ def test_an_empty_catalog_has_no_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phashes", "vectors", "message"),
+    ("phashes", "message"),
     [
-        (["0123456789abcdef"], None, "1 hashes for 2 products"),
-        (["0123456789abcdef", ""], None, "1 perceptual hashes are none, such as ''"),
-        (["0123456789ABCDEF", "x" * 16], None, "2 perceptual hashes are none"),
-        (["0123456789abcdef"] * 2, np.ones((3, 1), np.float32), "3 vectors for 2 products"),
+        (["0123456789abcdef"], "1 hashes for 2 products"),
+        (["0123456789abcdef", ""], "1 perceptual hashes are none, such as ''"),
+        (["0123456789ABCDEF", "x" * 16], "2 perceptual hashes are none"),
     ],
 )
-def test_what_does_not_fit_the_products_is_refused(
-    phashes: list[str], vectors: npt.NDArray[np.float32] | None, message: str
-) -> None:
+def test_what_does_not_fit_the_products_is_refused(phashes: list[str], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        grouped(catalog(("a", "1", "Tops"), ("b", "2", "Tops")), phashes, vectors)
+        grouped(catalog(("a", "1", "Tops"), ("b", "2", "Tops")), phashes)
+
+
+def test_vectors_of_other_products_than_asked_for_are_refused() -> None:
+    products = catalog(("a", "1", "Tops"), ("b", "2", "Tops"))
+    with pytest.raises(BadInput, match="3 vectors for 2 products"):
+        find_duplicates(
+            products,
+            ["0123456789abcdef"] * 2,
+            lambda rows: np.ones((3, 1), np.float32),
+            max_hash_distance=2,
+            min_cosine=0.9,
+        )
 
 
 def test_a_repeated_id_and_senseless_thresholds_are_refused() -> None:

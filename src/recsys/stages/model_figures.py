@@ -17,7 +17,7 @@ from recsys.stages import frames
 from recsys.stages.frozen_queries import FrozenQueries
 from recsys.stages.model_files import model_folder
 from recsys.stages.night import Night, Opened
-from recsys.stages.pixels import pixels_of
+from recsys.stages.pixels import pixels_of_rows
 from recsys.stages.vectors import vectors_of
 from recsys.training.classify import predict_probabilities
 
@@ -56,10 +56,12 @@ def measure(
     found = questions.put_to(night, model.ref, model.artifact.model_digest)
     rival = None
     if champion is not None:
-        rival = questions.put_to(night, champion.model, champion.model_digest)
-    width, height = model.artifact.image_width, model.artifact.image_height
-    pixels = pixels_of(night, questions.validated, questions.products, (width, height))
-    naming = _naming(night, questions, model, pixels)
+        # A champion that was kept would answer the same once more.
+        kept = champion.model_digest == model.artifact.model_digest
+        rival = found if kept else questions.put_to(night, champion.model, champion.model_digest)
+    size = (model.artifact.image_width, model.artifact.image_height)
+    asked = pixels_of_rows(night, questions.validated, questions.products, questions.rows, size)
+    naming = _naming(night, questions, model, asked)
     exposed, exposure = evaluation.exposure_figures(found.neighbours, questions.products)
     vectors = vectors_of(night, questions.validated, model.ref, model.artifact.model_digest)
     pictures = questions.products["sha256_pixels"].tolist()
@@ -81,7 +83,7 @@ def measure(
     tables = {
         frames.PER_CLASS: _per_class(questions, found, naming),
         frames.CONFUSION: naming.confusion,
-        frames.SLICES: _slices(night, questions, pixels, found, rival),
+        frames.SLICES: _slices(night, questions, asked, found, rival),
         frames.EXPOSURE: exposure,
         frames.NEIGHBOURS: _neighbours(night, questions, found, vectors),
     }
@@ -92,10 +94,11 @@ def _naming(
     night: Night,
     questions: FrozenQueries,
     model: Opened[TrainedModel],
-    pixels: npt.NDArray[np.uint8],
+    asked: npt.NDArray[np.uint8],
 ) -> Naming:
+    """``asked`` [q, height, width, 3] are the queries' pictures, in the order of their rows."""
     with model_folder(night, model.ref) as folder:
-        classes, probabilities = predict_probabilities(folder, pixels, questions.rows)
+        classes, probabilities = predict_probabilities(folder, asked, np.arange(len(asked)))
     predicted = np.asarray(classes)[probabilities.argmax(axis=1)]
     labels = questions.products[LABEL_COLUMN].to_numpy()[questions.rows]
     return evaluation.evaluate_naming(labels.tolist(), predicted.tolist())
@@ -124,12 +127,12 @@ def _per_class(questions: FrozenQueries, found: Retrieval, naming: Naming) -> pd
 def _slices(
     night: Night,
     questions: FrozenQueries,
-    pixels: npt.NDArray[np.uint8],
+    asked: npt.NDArray[np.uint8],
     found: Retrieval,
     rival: Retrieval | None,
 ) -> pd.DataFrame:
     queries = questions.products.iloc[questions.rows]
-    pictures = evaluation.picture_figures(pixels[questions.rows])
+    pictures = evaluation.picture_figures(asked)
     table = evaluation.slice_table(
         evaluation.find_slices(queries, pictures),
         found.ndcg[evaluation.MAIN],

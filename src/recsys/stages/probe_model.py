@@ -18,7 +18,7 @@ from recsys.stages import frames
 from recsys.stages.frozen_queries import FrozenQueries
 from recsys.stages.model_files import model_folder
 from recsys.stages.night import Night, Opened
-from recsys.stages.pixels import picture_place, pixels_of
+from recsys.stages.pixels import picture_place, pixels_of_rows
 from recsys.stages.task import Task
 from recsys.stages.vectors import MODEL_PATH, vectors_of
 
@@ -92,13 +92,13 @@ class _Probed:
         size = (model.artifact.image_width, model.artifact.image_height)
         vectors = vectors_of(night, questions.validated, model.ref, model.artifact.model_digest)
         labels = questions.products[LABEL_COLUMN].tolist()
-        pixels = pixels_of(night, questions.validated, questions.products, size)
+        pixels = pixels_of_rows(night, questions.validated, questions.products, rows, size)
         return cls(
             trained=training.TrainedClassifier.load(folder),
             exported=embedding.Encoder(folder / MODEL_PATH[1:]),
             gallery=probes.Gallery(vectors, labels, questions.groups),
             rows=rows,
-            pictures=np.asarray(pixels[rows]),
+            pictures=np.array(pixels),
             decoded=_decoded(night, questions, rows, size),
             seed=seed,
         )

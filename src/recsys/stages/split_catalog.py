@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from recsys import training, validation
@@ -9,7 +11,7 @@ from recsys.artifacts.catalog import LABEL_COLUMN, CatalogSplit, ValidatedCatalo
 from recsys.artifacts.receipt import Receipt
 from recsys.stages import frames
 from recsys.stages.night import Night, Opened
-from recsys.stages.pixels import pixels_of, products_of
+from recsys.stages.pixels import pixels_of_rows, products_of, settings_size
 from recsys.stages.task import Task
 
 
@@ -64,10 +66,15 @@ def _duplicates(
     night: Night, validated: Opened[ValidatedCatalog], products: pd.DataFrame
 ) -> validation.DuplicateGroups:
     """Products that show one picture; thumbnails confirm what the hashes suggest."""
+
+    def thumbnails_of(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        size = settings_size(night)
+        return validation.thumbnails(pixels_of_rows(night, validated, products, rows, size))
+
     return validation.find_duplicates(
         products,
         products["phash"].tolist(),
-        validation.thumbnails(pixels_of(night, validated, products)),
+        thumbnails_of,
         max_hash_distance=night.settings.duplicate_hash_distance,
         min_cosine=night.settings.duplicate_cosine,
     )

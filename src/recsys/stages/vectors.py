@@ -120,7 +120,7 @@ def _embed(
             embedder,
             pictures,
             known,
-            lambda rows: pixels_of_rows(night, validated, products, rows, unknown, size),
+            lambda rows: pixels_of_rows(night, validated, products, rows, size, wanted=unknown),
             workers=os.cpu_count() or 1,
             parts=parts,
             out=path,

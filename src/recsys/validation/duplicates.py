@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,14 @@ import pandas as pd
 from recsys.artifacts.catalog import ID_COLUMN, LABEL_COLUMN
 from recsys.errors import BadInput
 
+_Rows = npt.NDArray[np.int64]
+_Vectors = npt.NDArray[np.float32]
+
 _HASH = re.compile(r"[0-9a-f]{16}")
 # Hash pairs compared at once: 8 bytes a pair for their difference, 1 for its bits.
 _BLOCK_PAIRS = 4_000_000
+# Pairs of close hashes that are confirmed at once, 16 bytes each: more than most catalogs have.
+_HELD_PAIRS = 1_000_000
 # Product ids hold no space, so that a list of them is one text.
 _BETWEEN = " "
 
@@ -72,7 +77,7 @@ class DuplicateGroups:
 def find_duplicates(
     products: pd.DataFrame,
     phashes: Sequence[str] | None = None,
-    vectors: npt.NDArray[np.float32] | None = None,
+    vectors_of: Callable[[_Rows], _Vectors] | None = None,
     *,
     max_hash_distance: int,
     min_cosine: float,
@@ -80,7 +85,7 @@ def find_duplicates(
     """Group products by their pictures.
 
     Two pictures are near duplicates if their perceptual hashes differ in few bits and,
-    where vectors are given, those point the same way too; groups are the connected
+    where there are vectors, those point the same way too; groups are the connected
     components. Row order does not matter. Time grows with the square of the distinct
     hashes (40,000: some seconds), memory does not.
 
@@ -91,9 +96,10 @@ def find_duplicates(
     phashes
         [n_products] the 64-bit perceptual hash of each product's picture as 16 lower-case
         hex digits, or None to group exact duplicates only.
-    vectors
-        [n_products, dim] float32, unit norm, of `thumbnails` or of a model's embedding, or
-        None. A pair is near only if it passes both tests.
+    vectors_of
+        Rows of ``products``, [m] ascending, to [m, dim] float32, unit norm: `thumbnails` or a
+        model's embedding; or None. A pair is near only if it passes both tests. Asked for
+        pictures with a close hash only, for each once, and in one call as a rule.
     max_hash_distance
         Most bits, of 64, in which the hashes of near duplicates differ.
     min_cosine
@@ -105,7 +111,7 @@ def find_duplicates(
         An id stands twice, a hash is none, lengths do not fit, or a threshold is out of
         range.
     """
-    _check(products, phashes, vectors, max_hash_distance, min_cosine)
+    _check(products, phashes, max_hash_distance, min_cosine)
     table = pd.DataFrame(
         {
             "id": products[ID_COLUMN].astype(str).to_list(),
@@ -118,8 +124,8 @@ def find_duplicates(
     component = np.arange(len(first))
     if phashes is not None:
         hashes = _as_bits(phashes)[first]
-        shown = None if vectors is None else vectors[first]
-        component = _near_components(hashes, shown, max_hash_distance, min_cosine)
+        confirmed = None if vectors_of is None else _Confirmed(vectors_of, first, min_cosine)
+        component = _near_components(hashes, confirmed, max_hash_distance)
     table["exact"] = table.groupby(image)["id"].transform("min")
     table["near"] = table.groupby(component[image])["id"].transform("min")
     return DuplicateGroups(
@@ -168,7 +174,6 @@ def thumbnails(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 def _check(
     products: pd.DataFrame,
     phashes: Sequence[str] | None,
-    vectors: npt.NDArray[np.float32] | None,
     max_hash_distance: int,
     min_cosine: float,
 ) -> None:
@@ -181,9 +186,8 @@ def _check(
         )
     if not -1 <= min_cosine <= 1:
         raise BadInput(f"duplicates: a least cosine of {min_cosine}; allowed: -1 to 1")
-    for name, values in (("hashes", phashes), ("vectors", vectors)):
-        if values is not None and len(values) != len(products):
-            raise BadInput(f"duplicates: {len(values)} {name} for {len(products)} products")
+    if phashes is not None and len(phashes) != len(products):
+        raise BadInput(f"duplicates: {len(phashes)} hashes for {len(products)} products")
 
 
 def _as_bits(phashes: Sequence[str]) -> npt.NDArray[np.uint64]:
@@ -196,25 +200,75 @@ def _as_bits(phashes: Sequence[str]) -> npt.NDArray[np.uint64]:
     return np.array([int(text, 16) for text in phashes], np.uint64)
 
 
+class _Confirmed:
+    """Which pairs of pictures are alike by their vectors, each made when it is first needed.
+
+    ``first`` [n_images] is a row that shows each picture.
+    """
+
+    def __init__(
+        self, vectors_of: Callable[[_Rows], _Vectors], first: _Rows, min_cosine: float
+    ) -> None:
+        self._vectors_of, self._first, self._min_cosine = vectors_of, first, min_cosine
+        self._places = np.full(len(first), -1)
+        self._made: list[_Vectors] = []
+
+    def alike(self, left: _Rows, right: _Rows) -> npt.NDArray[np.bool_]:
+        """[pairs] whether the cosine of the two pictures' vectors suffices."""
+        vectors = self._vectors(left, right)
+        return _alike(self._places[left], self._places[right], vectors, self._min_cosine)
+
+    def _vectors(self, left: _Rows, right: _Rows) -> _Vectors:
+        """[made, dim]; those of these pictures are among them, at their ``_places``."""
+        missing = self._places < 0
+        needed = np.zeros_like(missing)
+        needed[left] = needed[right] = True
+        pictures = np.flatnonzero(needed & missing)
+        if len(pictures):
+            pictures = pictures[np.argsort(self._first[pictures])]
+            found = self._vectors_of(self._first[pictures])
+            if len(found) != len(pictures):
+                raise BadInput(f"duplicates: {len(found)} vectors for {len(pictures)} products")
+            self._places[pictures] = np.count_nonzero(~missing) + np.arange(len(pictures))
+            self._made = [np.concatenate([*self._made, found])]
+        return self._made[0]
+
+
 def _near_components(
-    hashes: npt.NDArray[np.uint64],
-    vectors: npt.NDArray[np.float32] | None,
-    max_hash_distance: int,
-    min_cosine: float,
-) -> npt.NDArray[np.int64]:
+    hashes: npt.NDArray[np.uint64], confirmed: _Confirmed | None, max_hash_distance: int
+) -> _Rows:
     """[n_images] the first image of each one's connected component.
 
-    Blocks are united as they come: a catalog of look-alikes has too many pairs to hold.
+    Pairs are united as they come: a catalog of look-alikes has too many to hold.
     """
     roots = np.arange(len(hashes))
-    for left, right in _close_hashes(hashes, max_hash_distance):
+    for left, right in _gathered(_close_hashes(hashes, max_hash_distance)):
         apart = roots[left] != roots[right]
         left, right = left[apart], right[apart]
-        if vectors is not None:
-            alike = _alike(left, right, vectors, min_cosine)
+        if confirmed is not None and len(left):
+            alike = confirmed.alike(left, right)
             left, right = left[alike], right[alike]
         roots = _united(roots, roots[left], roots[right])
     return roots
+
+
+def _gathered(blocks: Iterator[tuple[_Rows, _Rows]]) -> Iterator[tuple[_Rows, _Rows]]:
+    """The same pairs, in few and large blocks."""
+    held: list[tuple[_Rows, _Rows]] = []
+    pairs = 0
+    for block in blocks:
+        held.append(block)
+        pairs += len(block[0])
+        if pairs >= _HELD_PAIRS:
+            yield _joined(held)
+            held, pairs = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(blocks: Sequence[tuple[_Rows, _Rows]]) -> tuple[_Rows, _Rows]:
+    lefts, rights = zip(*blocks, strict=True)
+    return np.concatenate(lefts), np.concatenate(rights)
 
 
 def _close_hashes(
