@@ -4,19 +4,20 @@
     python benchmarks/embedding_catalog.py .recsys --products 400 --sample 100
 
 Everything runs in one process, one after the other, on the same picture files held in memory
-and with the same champion, of the live release:
+and with the same champion, of the live release. Every round measures in turn:
 
 - the starting point: Pillow opens and resizes, `model.predict` takes a batch of one; on a
-  sample, its images per second are told;
+  sample drawn once, since all of it would take most of an hour;
 - ours: decode, embed, write the shards, as a night does, from the files to the shards on disk;
+- ours, a night with 1 % new pictures and the same model: the earlier shards are read, the rest
+  is decoded and embedded, all shards are written; its vectors must be those of the full night;
 - the floor: the same pictures decoded and nothing else, then the same pixels through the
-  exported model and nothing else, on as many threads; the share of the floor that ours reaches
-  is the sum of the two over ours;
-- a night with 1 % new pictures and the same model: the earlier shards are read, the rest is
-  decoded and embedded, all shards are written; its result must be that of embedding everything.
+  exported model and nothing else, on as many threads. The share of the floor that ours reaches
+  is the sum of the two over ours: 1 would say that nothing but decoding and computing takes
+  time.
 
-Prints JSON lines. Wall seconds are medians of ``--repeat`` rounds; CPU seconds beside them,
-which say more on a busy machine.
+Prints JSON lines: medians over ``--rounds`` of wall and CPU seconds, and of the ratios within
+each round, so that what slows a whole round down leaves them as they are.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ import argparse
 import io
 import json
 import os
+import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +43,6 @@ from PIL import Image
 
 from recsys import embedding, images, names
 from recsys.artifacts.catalog import ValidatedCatalog
-from recsys.artifacts.model import TrainedModel
 from recsys.embedding.shards import EmbeddingShards, ShardSchema, write_shards
 from recsys.settings import load_settings
 from recsys.stages.find_release import find_live_release
@@ -52,7 +53,10 @@ from recsys.training import TrainedClassifier
 
 NEW_SHARE = 0.01
 WORKERS = os.cpu_count() or 1
+PEER, FULL, NEW = "Keras predict, picture by picture", "ours, the whole catalog", "ours, 1 % new"
+DECODE, COMPUTE = "only decode", "only compute"
 
+T = TypeVar("T")
 Pixels = npt.NDArray[np.uint8]
 Vectors = npt.NDArray[np.float32]
 
@@ -109,6 +113,7 @@ class Shop:
             f"{row:064x}" if row in changed else digest for row, digest in enumerate(self.digests)
         ]
         known = _known(earlier, self.schema.model_digest)
+        folder.mkdir()
         out = folder / "vectors.npy"
         embedding.embed_new(
             self.model,
@@ -132,21 +137,25 @@ def _known(shards: list[Path], model_digest: str) -> embedding.KnownVectors:
         return embedding.KnownVectors.of(earlier.pictures(), earlier.vectors())
 
 
-def timed(what: Callable[[], Any], pictures: int, repeat: int) -> dict[str, float]:
-    """Medians of several runs: wall and CPU seconds, images per second."""
-    runs = []
-    for _ in range(repeat):
-        wall, cpu = time.perf_counter(), time.process_time()
-        what()
-        runs.append((time.perf_counter() - wall, time.process_time() - cpu))
-    wall, cpu = (statistics.median(seconds) for seconds in zip(*runs, strict=True))
-    return {
-        "pictures": pictures,
-        "wall_seconds": round(wall, 3),
-        "cpu_seconds": round(cpu, 3),
-        "images_per_second": round(pictures / wall, 1),
-        "images_per_cpu_second": round(pictures / cpu, 1),
-    }
+@dataclass(frozen=True)
+class Run:
+    """Seconds that one measured thing took for so many pictures."""
+
+    pictures: int
+    wall: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second."""
+        return self.pictures / self.wall
+
+
+def timed(what: Callable[[], T], pictures: int) -> tuple[T, Run]:
+    """What it returns, and how long it took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = what()
+    return found, Run(pictures, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def peer(shop: Shop, keras_model: Any, sample: Sequence[int]) -> Vectors:
@@ -176,24 +185,56 @@ def only_compute(shop: Shop, pixels: Pixels) -> None:
         list(pool.map(lambda one: encoders[one].embed(pixels[one::WORKERS]), range(WORKERS)))
 
 
-def fresh_folders(root: Path) -> Iterator[Path]:
-    """A new folder for every run: nothing of the run before is found."""
-    while True:
-        yield Path(tempfile.mkdtemp(dir=root))
+def one_round(shop: Shop, keras_model: Any, sample: Sequence[int], folder: Path) -> dict[str, Run]:
+    """Everything once, one after the other; ``folder`` is empty."""
+    count = len(shop.files)
+    new = np.random.default_rng(20).permutation(count)[: max(1, round(NEW_SHARE * count))]
+    changed = frozenset(new.tolist())
+    _, theirs = timed(lambda: peer(shop, keras_model, sample), len(sample))
+    first, full = timed(lambda: shop.embedded(folder / "first", [], frozenset()), count)
+    again, some = timed(lambda: shop.embedded(folder / "again", first, changed), count)
+    digest = shop.schema.model_digest
+    if not np.array_equal(_known(first, digest).vectors, _known(again, digest).vectors):
+        raise SystemExit("a night with new pictures ends in other vectors than a full one")
+    pixels = shop.decoded(range(count))
+    _, decode = timed(lambda: only_decode(shop), count)
+    _, compute = timed(lambda: only_compute(shop, pixels), count)
+    return {PEER: theirs, FULL: full, NEW: some, DECODE: decode, COMPUTE: compute}
 
 
-def ours(shop: Shop, root: Path, repeat: int) -> tuple[dict[str, float], dict[str, float], bool]:
-    """A full night, a night with some new pictures, and whether both end in the same vectors."""
-    folders = fresh_folders(root)
-    full = timed(lambda: shop.embedded(next(folders), [], frozenset()), len(shop.files), repeat)
-    earlier = shop.embedded(next(folders), [], frozenset())
-    count = max(1, round(NEW_SHARE * len(shop.files)))
-    drawn = np.random.default_rng(20).permutation(len(shop.files))[:count]
-    changed = frozenset(drawn.tolist())
-    some = timed(lambda: shop.embedded(next(folders), earlier, changed), len(shop.files), repeat)
-    last = shop.embedded(next(folders), earlier, changed)
-    both = [_known(shards, shop.schema.model_digest).vectors for shards in (earlier, last)]
-    return full, {**some, "new": count}, bool(np.array_equal(*both))
+def told(runs: Sequence[Run]) -> dict[str, float]:
+    """Medians over the rounds."""
+    wall = statistics.median(run.wall for run in runs)
+    cpu = statistics.median(run.cpu for run in runs)
+    return {
+        "pictures": runs[0].pictures,
+        "wall_seconds": round(wall, 3),
+        "cpu_seconds": round(cpu, 3),
+        "images_per_second": round(runs[0].pictures / wall, 1),
+        "images_per_cpu_second": round(runs[0].pictures / cpu, 1),
+    }
+
+
+def ratios(rounds: Sequence[dict[str, Run]]) -> dict[str, float]:
+    """Medians of what each round says by itself."""
+
+    def median(of: Callable[[dict[str, Run]], float]) -> float:
+        return round(statistics.median(of(one) for one in rounds), 4)
+
+    return {
+        "images_per_second_over_keras": median(lambda one: one[FULL].rate / one[PEER].rate),
+        "images_per_cpu_second_over_keras": median(
+            lambda one: (one[PEER].cpu / one[PEER].pictures) / (one[FULL].cpu / one[FULL].pictures)
+        ),
+        "share_of_floor": median(
+            lambda one: (one[DECODE].wall + one[COMPUTE].wall) / one[FULL].wall
+        ),
+        "share_of_floor_by_cpu": median(
+            lambda one: (one[DECODE].cpu + one[COMPUTE].cpu) / one[FULL].cpu
+        ),
+        "new_night_over_full": median(lambda one: one[NEW].wall / one[FULL].wall),
+        "new_night_over_full_by_cpu": median(lambda one: one[NEW].cpu / one[FULL].cpu),
+    }
 
 
 def main() -> None:
@@ -201,34 +242,21 @@ def main() -> None:
     options = _options()
     night = Night(load_settings(state_dir=options.state), "0001-01-01")
     model = find_live_release(night).artifact.inputs[names.MODELS]
-    night.open(model, TrainedModel)
+    rounds = []
     with tempfile.TemporaryDirectory() as scratch, model_folder(night, model) as folder:
         shop = Shop.of(night, folder, options.products)
-        random = np.random.default_rng(20)
-        sample = random.permutation(len(shop.files))[: options.sample].tolist()
+        drawn = np.random.default_rng(20).permutation(len(shop.files))
+        sample = drawn[: options.sample].tolist()
         keras_model = TrainedClassifier.load(folder)._embedder()
         peer(shop, keras_model, sample[:3])  # the first calls trace the graph
-        theirs = timed(lambda: peer(shop, keras_model, sample), len(sample), 1)
-        print(json.dumps({"what": "Keras predict, picture by picture", **theirs}), flush=True)
-        full, some, equal = ours(shop, Path(scratch), options.repeat)
-        print(json.dumps({"what": "ours, the whole catalog", **full}), flush=True)
-        print(json.dumps({"what": "ours, 1 % new", **some, "same_vectors": equal}), flush=True)
-        rows = list(range(len(shop.files)))
-        pixels = shop.decoded(rows)
-        decode = timed(lambda: only_decode(shop), len(rows), options.repeat)
-        compute = timed(lambda: only_compute(shop, pixels), len(rows), options.repeat)
-    print(json.dumps({"what": "only decode", **decode}))
-    print(json.dumps({"what": "only compute", **compute}))
-    ratio = full["images_per_second"] / theirs["images_per_second"]
-    for clock in ("wall_seconds", "cpu_seconds"):
-        floor = decode[clock] + compute[clock]
-        told = {
-            "by": clock,
-            "share_of_floor": round(floor / full[clock], 3),
-            "new_night_over_full": round(some[clock] / full[clock], 4),
-        }
-        print(json.dumps(told))
-    print(json.dumps({"images_per_second_over_keras": round(ratio, 1)}))
+        for number in range(options.rounds):
+            place = Path(scratch) / str(number)
+            place.mkdir()
+            rounds.append(one_round(shop, keras_model, sample, place))
+            shutil.rmtree(place)
+    for what in (PEER, FULL, NEW, DECODE, COMPUTE):
+        print(json.dumps({"what": what, **told([one[what] for one in rounds])}))
+    print(json.dumps({"rounds": len(rounds), **ratios(rounds)}))
 
 
 def _options() -> argparse.Namespace:
@@ -236,7 +264,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("state", type=Path, help="a state folder after a night")
     parser.add_argument("--products", type=int, default=0, help="products to take (0: all)")
     parser.add_argument("--sample", type=int, default=500, help="pictures for the peer")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of ours; medians are told")
+    parser.add_argument("--rounds", type=int, default=3, help="of everything; medians are told")
     return parser.parse_args()
 
 

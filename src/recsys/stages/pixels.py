@@ -88,7 +88,7 @@ def pixels_of_rows(
     _drop_others(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="decode-") as folder:
         part = Path(folder) / path.name
-        return _decoded(night, validated, products.iloc[rows], part, size)
+        return _decoded(night, validated, products.iloc[np.asarray(rows)], part, size)
 
 
 def settings_size(night: Night) -> tuple[int, int]:
