@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from recsys.errors import BadInput
 from recsys.labels import (
@@ -207,6 +208,21 @@ def test_the_same_seed_gives_the_same_probabilities() -> None:
     assert np.array_equal(
         first, cross_fitted_probabilities(vectors, truth.tolist(), groups, seed=3)[1]
     )
+
+
+def test_the_probabilities_do_not_depend_on_the_machines_threads() -> None:
+    random = np.random.default_rng(9)
+    truth = random.integers(0, 12, 900)
+    vectors = (np.eye(12)[truth] @ random.normal(size=(12, 96))).astype(np.float32)
+    vectors += random.normal(size=vectors.shape).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels, groups = [f"type {one}" for one in truth], [str(row) for row in range(900)]
+
+    def with_threads(count: int) -> npt.NDArray[np.float32]:
+        with threadpool_limits(count, user_api="blas"):
+            return cross_fitted_probabilities(vectors, labels, groups)[1]
+
+    assert np.array_equal(with_threads(1), with_threads(2))
 
 
 def test_two_pictures_of_a_label_are_enough_to_learn_it_in_every_fold() -> None:

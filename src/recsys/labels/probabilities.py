@@ -85,10 +85,22 @@ def cross_fitted_probabilities(
     if titles is not None:
         features.append((_title_model, _words(titles)))
     probabilities = np.zeros((rows, len(classes)), np.float32)
-    for learn, judge in _cuts(codes, fold_of, folds):
-        parts = [make(values[learn], codes[learn])(values[judge]) for make, values in features]
-        probabilities[judge] = _multiplied(parts)
+    with _one_thread():
+        for learn, judge in _cuts(codes, fold_of, folds):
+            parts = [make(values[learn], codes[learn])(values[judge]) for make, values in features]
+            probabilities[judge] = _multiplied(parts)
     return classes, probabilities
+
+
+def _one_thread() -> Any:
+    """A block whose matrix products keep to one thread.
+
+    Learning takes many and small ones. Several threads mostly wait for one another, which costs
+    many times the CPU seconds on a busy machine, and add up in another order: other last digits.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
 
 
 def _deal(
