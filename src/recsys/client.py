@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import httpx
@@ -70,7 +70,8 @@ class Question:
 class Product:
     """One recommendation; ``score`` is a cosine, ``rank_score`` what it was ranked by.
 
-    ``details`` is all that the service said of it.
+    ``part`` says where it was found: in the ``release``, or in the ``tail`` of what changed
+    since the night.
     """
 
     product_id: str
@@ -78,7 +79,7 @@ class Product:
     rank_score: float
     name: str
     attributes: Mapping[str, str]
-    details: Mapping[str, Any] = field(repr=False)
+    part: str
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,15 @@ class Recommendations:
     """The products for one question, closest first, and what they were made of.
 
     ``underfilled`` when there are fewer than asked for; ``unknown_products`` are ids to choose
-    among that the release does not have. ``recsys trace PUID`` finds the answer again.
+    among that the release does not have. ``changes`` is the number of the last change between
+    nights that was taken account of, 0 for none. ``recsys trace PUID`` finds the answer again.
     """
 
     products: tuple[Product, ...]
     underfilled: bool
     unknown_products: tuple[str, ...]
     release: str
+    changes: int
     puid: str
 
 
@@ -253,7 +256,7 @@ def _recommendations(data: Mapping[str, Any], puid: str) -> Recommendations:
             rank_score=result.get("rank_score", result["score"]),
             name=result["name"],
             attributes=result["attributes"],
-            details=result,
+            part=result["part"],
         )
         for result in data["results"]
     )
@@ -262,5 +265,6 @@ def _recommendations(data: Mapping[str, Any], puid: str) -> Recommendations:
         bool(data.get("underfilled", False)),
         tuple(data.get("unknown_products", ())),
         data["release"],
+        data["changes"],
         puid,
     )

@@ -14,8 +14,14 @@ import pytest
 from recsys.client import Question, Recommender
 from recsys.errors import OutsideFailed, ProductUnknown, QueryRejected, ServiceUnavailable
 
-RESULT = {"product_id": "7", "score": 0.5, "name": "Shirt", "attributes": {"gender": "Men"}}
-ANSWER = {"results": [RESULT], "release": "r-0", "underfilled": True}
+RESULT = {
+    "product_id": "7",
+    "score": 0.5,
+    "name": "Shirt",
+    "attributes": {"gender": "Men"},
+    "part": "tail",
+}
+ANSWER = {"results": [RESULT], "release": "r-0", "changes": 4, "underfilled": True}
 FOUND = {"jsonData": ANSWER, "meta": {"puid": "p"}}
 SEVERAL = {"jsonData": {"answers": [ANSWER, ANSWER]}, "meta": {"puid": "p"}}
 
@@ -79,7 +85,8 @@ def test_an_answer_is_read_into_products() -> None:
     assert service.asked == [{"jsonData": {"product_id": "1", "k": 3, "where": {"gender": "Men"}}}]
     (product,) = found.products
     assert (product.product_id, product.score, product.rank_score) == ("7", 0.5, 0.5)
-    assert (found.underfilled, found.release, found.puid) == (True, "r-0", "p")
+    assert product.part == "tail"
+    assert (found.underfilled, found.release, found.changes, found.puid) == (True, "r-0", 4, "p")
 
 
 def test_several_questions_are_one_request() -> None:
