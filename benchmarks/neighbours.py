@@ -2,7 +2,7 @@
 
     python benchmarks/neighbours.py peers --vectors vectors.npy --peers-python ~/peers/bin/python
     python benchmarks/neighbours.py filters --vectors vectors.npy
-    python benchmarks/neighbours.py scale --rows 10000 100000 1000000 --plot scale.png
+    python benchmarks/neighbours.py scale --like vectors.npy --rows 10000 100000 1000000
 
 ``peers`` asks one query at a time, a product for its ten neighbours, and gives the median, in
 wall and in CPU milliseconds, and the recall beside exact search. The field's starting point is
@@ -10,8 +10,10 @@ scikit-learn's NearestNeighbors, brute force, cosine, fitted anew for every requ
 (M 16, ef_construction 200) and usearch (its defaults) are no dependencies of the platform: they
 run by the Python of an environment of their own, with the smallest width of 16, 32, 64 …
 that reaches ``--recall``. Everything runs on one thread. ``filters`` is what the night's gate
-measures, on the index that ``auto`` chooses. ``scale`` builds that index over vectors drawn
-in crowds, each size in a process of its own: seconds, memory at the peak, recall, times.
+measures, on the index that ``auto`` chooses. ``scale`` builds that index over vectors made
+for it, each size in a process of its own: seconds, memory at the peak, recall, times. ``--like``
+makes them of real ones: some of them, or ever denser between neighbours; without it they are
+drawn in crowds.
 
 ``--vectors`` is a .npy of [rows, dimension] float32 of unit norm; without it they are drawn.
 Prints JSON lines.
@@ -51,11 +53,36 @@ def drawn(rows: int, dimension: int, out: Path) -> None:
     file = np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=(rows, dimension))
     for start in range(0, rows, 65_536):
         count = min(65_536, rows - start)
-        # Most of the looks of a kind vary in few directions; so much that 40,000 in 512 lists need
-        # six to eight of them visited, where real embeddings needed sixteen.
+        # Most of the looks of a kind vary in few directions.
         looks = rng.normal(size=(count, 24)).astype(np.float32)
         directions = np.random.default_rng(2).normal(size=(24, dimension)).astype(np.float32)
-        block = centres[rng.integers(0, len(centres), count)] + 0.25 * looks @ directions
+        block = centres[rng.integers(0, len(centres), count)] + 0.12 * looks @ directions
+        file[start : start + count] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    file.flush()
+
+
+def drawn_like(real: Vectors, rows: int, out: Path) -> None:
+    """Some of the real vectors; or all, and others on the way from one to one of its neighbours.
+
+    What a larger catalog of the same kind of shop looks like: denser, and as crooked.
+    """
+    import faiss
+
+    rng = np.random.default_rng(1)
+    file = np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=(rows, real.shape[1]))
+    known = min(rows, len(real))
+    file[:known] = real[rng.permutation(len(real))[:known]]
+    index = faiss.IndexFlatIP(real.shape[1])
+    index.add(np.ascontiguousarray(real))
+    _, near = index.search(np.ascontiguousarray(real), K + 1) if rows > known else (None, real)
+    for start in range(known, rows, 65_536):
+        count = min(65_536, rows - start)
+        origins = rng.integers(0, len(real), count)
+        ends = near[origins, rng.integers(1, K + 1, count)]
+        way = real[ends] - real[origins]
+        aside = rng.normal(size=way.shape).astype(np.float32)
+        aside *= 0.3 * np.linalg.norm(way, axis=1, keepdims=True) / real.shape[1] ** 0.5
+        block = real[origins] + rng.random((count, 1), np.float32) * way + aside
         file[start : start + count] = block / np.linalg.norm(block, axis=1, keepdims=True)
     file.flush()
 
@@ -251,7 +278,10 @@ def run_scale(folder: Path, chosen: argparse.Namespace) -> list[dict[str, Any]]:
     lines = []
     for rows in chosen.rows:
         file = folder / "vectors.npy"
-        drawn(rows, chosen.dimension, file)
+        if chosen.like is not None:
+            drawn_like(np.load(chosen.like, mmap_mode="r"), rows, file)
+        else:
+            drawn(rows, chosen.dimension, file)
         asks = ["--queries", str(chosen.queries)]
         done = subprocess.run(
             [sys.executable, __file__, "one-scale", "--vectors", str(file), *asks],
@@ -286,6 +316,7 @@ def main() -> None:
     inner = ["hnswlib", "usearch", "one-scale"]
     parser.add_argument("what", choices=["peers", "filters", "scale", *inner])
     parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--like", type=Path, help="of scale: real vectors")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--queries", type=int, default=1_000)
