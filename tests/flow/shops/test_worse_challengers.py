@@ -99,9 +99,9 @@ def test_a_batch_that_sees_other_pixels_than_the_files_hold_is_refused_by_its_pa
     otherwise: Callable[[np.ndarray], np.ndarray],
     learning_rate: float,
 ) -> None:
-    embed_all = embedding.embed_all
+    embed_all = embedding.incremental.embed_all
     monkeypatch.setattr(
-        embedding,
+        embedding.incremental,
         "embed_all",
         lambda model, pixels, **options: embed_all(model, otherwise(pixels), **options),
     )
