@@ -42,7 +42,7 @@ def test_a_graph_is_chosen_where_it_reads_least_and_is_the_same_every_time() -> 
     assert first.candidates == second.candidates
     graphs = [item for item in first.candidates if item.factory == "HNSW8"]
     assert all(item.compared < 3_000 for item in graphs)
-    assert [item.breadth for item in graphs] == [16, 24, 32, 48, 64, 96, 128][: len(graphs)]
+    assert [item.breadth for item in graphs] == [24, 32, 48, 64, 96, 128][: len(graphs)]
     alone = choose(vectors, ("Flat", "HNSW8"), recall_target=0.99, k=10, seed=3)
     assert alone.chosen.factory == "HNSW8"
     assert alone.index.hnsw.efSearch == alone.chosen.breadth

@@ -26,7 +26,8 @@ _QUERIES: Final = 500
 _NUMBER_BYTES: Final = 4
 _ROW_NUMBER_BYTES: Final = 8
 _LINK_BYTES: Final = 4
-_WIDTHS: Final = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# Narrower ones are widened by the search itself, to the candidates that it asks for.
+_WIDTHS: Final = (24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 Vectors = npt.NDArray[np.float32]
 

@@ -179,7 +179,6 @@ class ServingRelease:
         """[n_queries, dimension] float32, unit norm: looked up, or embedded just now."""
         vectors = np.empty((len(queries), self.release.dimension), np.float32)
         for place, (query, row) in enumerate(zip(queries, rows, strict=True)):
-            # One image at a time: the encoder pads a few to a batch made for whole catalogs.
             vectors[place] = (
                 self._query_vector(query)
                 if row is None
