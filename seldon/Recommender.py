@@ -32,6 +32,7 @@ from recsys.serving.engine import ServingRelease
 from recsys.serving.live import LiveRelease
 from recsys.serving.request_log import RequestLog
 from recsys.serving.requests import Quality, RequestLimits
+from recsys.serving.sample import RequestSample
 from recsys.serving.service import PredictionService
 from recsys.settings import Settings, load_settings
 
@@ -77,6 +78,12 @@ class Recommender:
         self._service = PredictionService(
             self._live,
             RequestLog(settings.serving_dir),
+            RequestSample(
+                settings.serving_dir,
+                settings.sample_every,
+                settings.sample_requests,
+                settings.sample_bytes,
+            ),
             request_limits(settings),
         )
         self._live.start()

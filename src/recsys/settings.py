@@ -226,6 +226,20 @@ class Settings(BaseSettings):
         description="Most products that may be new, other or delisted until a night folds them in.",
     )
 
+    # A sample of real requests, which the next candidate release is asked
+    sample_every: int = Field(20, ge=1, description="One in so many requests is kept.")
+    sample_requests: int = Field(
+        256, ge=0, le=9_999, description="Most requests in the sample; 0 keeps none."
+    )
+    sample_bytes: int = Field(
+        64_000_000,
+        ge=1,
+        description="Most bytes of the sample; a request above its share is left out.",
+    )
+    sample_days: int = Field(
+        2, ge=1, description="Days after which a request goes from the sample: it may be a picture."
+    )
+
     # What a query gets when it does not say
     collapse: bool = Field(
         True, description="Of products that show the same picture, show the best only."

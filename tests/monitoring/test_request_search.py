@@ -22,6 +22,7 @@ LINE = RequestLine(
     filtered=False,
     asked=("10",),
     results=(2,),
+    underfilled=0,
     answers=(("11", "12"),),
     status_code=200,
     milliseconds=1.5,

@@ -15,6 +15,7 @@ LINE = RequestLine(
     filtered=False,
     asked=("3",),
     results=(2,),
+    underfilled=0,
     answers=(("1", "2"),),
     status_code=200,
     milliseconds=1.5,

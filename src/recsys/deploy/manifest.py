@@ -37,7 +37,8 @@ PODS_ANNOTATION: Final = "recsys/pods"
 _STATE: Final = "/state"
 _USER: Final = 8888  # of seldon/Dockerfile
 _BUSY_CPU_PERCENT: Final = 70
-# What decides how a query is answered: a pod answers as the microservice on a laptop does.
+# What decides how a query is answered, and what is kept of it: a pod does as the microservice
+# on a laptop does.
 ANSWERING: Final = (
     "max_image_bytes",
     "max_image_pixels",
@@ -51,6 +52,9 @@ ANSWERING: Final = (
     "min_score",
     "diversity",
     "boost",
+    "sample_every",
+    "sample_requests",
+    "sample_bytes",
 )
 
 

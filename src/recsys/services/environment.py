@@ -42,6 +42,9 @@ _SERVING = {
         "DEFAULT_K",
         "MAX_K",
         "MAX_QUERIES",
+        "SAMPLE_EVERY",
+        "SAMPLE_REQUESTS",
+        "SAMPLE_BYTES",
     )
 }
 

@@ -28,7 +28,8 @@ class RequestLine:
     ``id``, ``image``, ``mixed`` or empty when the request could not be read, ``k`` the
     largest, ``filtered`` whether any had conditions. Of each of the first 32 queries:
     ``asked`` its product id, or ``sha256:`` and the digest of its picture's bytes,
-    ``results`` how many it got, ``answers`` the first 10 product ids of its answer.
+    ``results`` how many it got, ``answers`` the first 10 product ids of its answer;
+    ``underfilled`` is how many of all answers held fewer than were asked for.
     """
 
     time: str
@@ -41,6 +42,7 @@ class RequestLine:
     filtered: bool
     asked: tuple[str, ...]
     results: tuple[int, ...]
+    underfilled: int
     answers: tuple[tuple[str, ...], ...]
     status_code: int
     milliseconds: float

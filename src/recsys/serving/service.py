@@ -22,14 +22,18 @@ from recsys.serving.requests import (
     parse_request,
     request_puid,
 )
+from recsys.serving.sample import RequestSample
 
 
 class PredictionService:
     """What Seldon's component calls; knows nothing of Seldon or HTTP."""
 
-    def __init__(self, live: LiveRelease, log: RequestLog, limits: RequestLimits) -> None:
+    def __init__(
+        self, live: LiveRelease, log: RequestLog, sample: RequestSample, limits: RequestLimits
+    ) -> None:
         self._live = live
         self._log = log
+        self._sample = sample
         self._limits = limits
 
     def predict(self, message: Any) -> dict[str, Any]:
@@ -76,6 +80,7 @@ class PredictionService:
         current = self._current()  # read once: one request, one release
         trace.release, trace.changes = current.release.id, current.changes
         trace.answers = current.answer(request.queries)
+        self._sample.offer(trace.puid, message)
         return _response(current, request, trace.answers, trace.puid)
 
     def _current(self) -> ServingRelease:
@@ -144,6 +149,7 @@ class _Trace:
             filtered=any(query.selection != Selection() for query in self.queries),
             asked=tuple(_asked(query) for query in self.queries),
             results=tuple(len(answer.results) for answer in self.answers),
+            underfilled=sum(answer.underfilled for answer in self.answers),
             answers=tuple(
                 tuple(result["product_id"] for result in answer.results) for answer in self.answers
             ),

@@ -16,6 +16,7 @@ from recsys.artifacts.purge import Purge
 from recsys.changes import Spool
 from recsys.errors import BadInput, ServiceUnavailable
 from recsys.provenance import CommitInfo
+from recsys.serving.sample import forget_purged
 from recsys.stages.feature_store import shards_showing
 from recsys.stages.model_pictures import NEIGHBOURS
 from recsys.stages.night import Night
@@ -76,6 +77,7 @@ def purge_product(
         intent = _intent(night, purge)
         _withdraw_changes(night, purge)
         purge = _replace_releases(night, purge, intent)
+        forget_purged(night.settings.serving_dir, purge.products, purge.pictures)
         purged = night.store.purge(list(_files(night, purge)), f"purged: {purge.why}")
         _empty_caches(night)
         _take_down_sheets(night)

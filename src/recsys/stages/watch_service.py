@@ -9,6 +9,7 @@ import pandas as pd
 from recsys import monitoring, names
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.report import ServiceReport
+from recsys.serving.sample import forget_old
 from recsys.stages.find_release import find_live_release
 from recsys.stages.judge import judge
 from recsys.stages.night import Night
@@ -18,7 +19,11 @@ _WINDOW = timedelta(hours=1)
 
 
 def run(night: Night) -> Receipt:
-    """Commit the figures of the last hour, or refuse them: then somebody must look."""
+    """Commit the figures of the last hour, or refuse them: then somebody must look.
+
+    What is too old in the sample of requests goes on this occasion.
+    """
+    forget_old(night.settings.serving_dir, night.settings.sample_days)
     live = find_live_release(night)
     until = datetime.now(UTC)
     since = until - _WINDOW
