@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import IO, Any, Final
 
 import orjson
+import seldon_core.seldon_methods
 import seldon_core.wrapper
 from flask import Blueprint, Response, jsonify, request
 from seldon_core.flask_utils import SeldonMicroserviceException
@@ -36,6 +37,16 @@ from recsys.serving.sample import RequestSample
 from recsys.serving.service import PredictionService
 from recsys.settings import Settings, load_settings
 
+_METADATA: Final = ("/metadata", "/api/v1.0/metadata")
+_TOLD_LIMITS: Final = (
+    "default_k",
+    "max_k",
+    "max_queries",
+    "max_image_bytes",
+    "max_image_pixels",
+    "max_listed_products",
+    "max_boost",
+)
 # What a recommender has of Seldon's routes. The others (routers, transformers, combiners,
 # feedback) would answer 200 and do nothing.
 _ROUTES: Final = {
@@ -45,8 +56,7 @@ _ROUTES: Final = {
     "/health/ping": ("GET",),
     "/health/status": ("GET",),
     "/api/v1.0/health/status": ("GET",),
-    "/metadata": ("GET",),
-    "/api/v1.0/metadata": ("GET",),
+    **dict.fromkeys(_METADATA, ("GET",)),
     "/seldon.json": ("GET",),
 }
 # How many images of the largest size one body may hold; the rest is for the JSON around.
@@ -64,6 +74,9 @@ class Recommender:
         self._live: LiveRelease | None = None
         self._service: PredictionService | None = None
         self.model_error_handler = _error_handler(max_body_bytes(self._settings))
+        # Seldon would ask for it once, before there is a release, and say the same for ever.
+        for path in _METADATA:
+            self.model_error_handler.add_url_rule(path, view_func=self._metadata)
 
     def load(self) -> None:
         """Open the live release; Seldon calls this in the process that will answer."""
@@ -101,13 +114,29 @@ class Recommender:
         return self._loaded().health()
 
     def init_metadata(self) -> dict[str, Any]:
-        """What ``/metadata`` says."""
+        """What ``/metadata`` says, in the form that Seldon allows."""
+        lineage = {} if self._service is None else self._service.lineage()
+        settings = self._settings
+        limits = {f"limit_{name}": str(getattr(settings, name)) for name in _TOLD_LIMITS}
         return {
             "name": "recommender",
             "platform": "recsys",
-            "inputs": [{"messagetype": "jsonData"}],
+            "versions": [lineage["release"]] if lineage else [],
+            "inputs": [{"messagetype": "jsonData"}, {"messagetype": "binData"}],
             "outputs": [{"messagetype": "jsonData"}],
+            "custom": {**lineage, **limits},
         }
+
+    def _metadata(self) -> Response:
+        metadata = seldon_core.seldon_methods.init_metadata(self)
+        if metadata is None:
+            raise SeldonMicroserviceException(
+                "MODEL_METADATA does not fit Seldon's schema; see the log",
+                status_code=HTTPStatus.INTERNAL_SERVER_ERROR,
+                reason="MICROSERVICE_BAD_METADATA",
+            )
+        response: Response = jsonify(metadata)
+        return response
 
     def _loaded(self) -> PredictionService:
         if self._service is None:

@@ -54,6 +54,7 @@ class Question:
     min_score: float | None = None
     diversity: float | None = None
     boost: Mapping[str, Mapping[str, float]] | None = None
+    explain: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The query as the service takes it."""
@@ -67,11 +68,40 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Why a product was recommended, and stands where it does.
+
+    Attributes
+    ----------
+    cosine, boost, diversity
+        What it was ranked by is the sum of these: its closeness, what a boost added, and what
+        its likeness to the products before it took away.
+    likeness
+        The highest cosine to a product before it, 0 at least; None when no diversity was
+        asked for.
+    picture_products
+        How many products show its picture, itself included.
+    same_picture
+        Whether it shows the picture of the product asked about; None when a picture was.
+    shared_attributes
+        The attributes it has in common with the product asked about.
+    """
+
+    cosine: float
+    boost: float
+    diversity: float
+    likeness: float | None
+    picture_products: int
+    same_picture: bool | None
+    shared_attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Product:
     """One recommendation; ``score`` is a cosine, ``rank_score`` what it was ranked by.
 
     ``part`` says where it was found: in the ``release``, or in the ``tail`` of what changed
-    since the night.
+    since the night. ``explanation`` stands there when the question asked to ``explain``.
     """
 
     product_id: str
@@ -80,6 +110,7 @@ class Product:
     name: str
     attributes: Mapping[str, str]
     part: str
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +288,7 @@ def _recommendations(data: Mapping[str, Any], puid: str) -> Recommendations:
             name=result["name"],
             attributes=result["attributes"],
             part=result["part"],
+            explanation=_explanation(result.get("explanation")),
         )
         for result in data["results"]
     )
@@ -267,4 +299,18 @@ def _recommendations(data: Mapping[str, Any], puid: str) -> Recommendations:
         data["release"],
         data["changes"],
         puid,
+    )
+
+
+def _explanation(said: Mapping[str, Any] | None) -> Explanation | None:
+    if said is None:
+        return None
+    return Explanation(
+        said["cosine"],
+        said["boost"],
+        said["diversity"],
+        said.get("likeness"),
+        said["picture_products"],
+        said.get("same_picture"),
+        said.get("shared_attributes", {}),
     )

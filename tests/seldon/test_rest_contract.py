@@ -126,6 +126,23 @@ def test_a_boost_lifts_products_and_says_what_they_were_ranked_by(running):
     assert ranked_by == sorted(ranked_by, reverse=True)
 
 
+def test_an_answer_is_explained_where_that_is_asked_for(running):
+    with Recommender(running.predictions_url) as recommender:
+        by_id = recommender.similar(product_id=IDS[0], k=4, diversity=0.2, explain=True)
+        by_picture = recommender.similar(image=png(pictures()[4]), explain=True)
+        plain = recommender.similar(product_id=IDS[0])
+    for product in by_id.products:
+        why = product.explanation
+        parts = why.cosine + why.boost + why.diversity
+        assert parts == pytest.approx(product.rank_score, abs=3e-6)
+        assert why.shared_attributes.get("gender", "Women") == product.attributes["gender"]
+        assert (why.same_picture, why.picture_products) == (False, 1)
+    why = by_picture.products[0].explanation
+    assert (why.cosine, why.boost, why.diversity) == (by_picture.products[0].score, 0, 0)
+    assert (why.likeness, why.same_picture, why.shared_attributes) == (None, None, {})
+    assert {product.explanation for product in plain.products} == {None}
+
+
 def test_a_threshold_and_diversity_are_kept_to(running):
     results = running.ask(product_id=IDS[0], k=100, min_score=0.5).json()["jsonData"]["results"]
     assert all(result["score"] >= 0.5 for result in results)
@@ -264,10 +281,24 @@ def test_predictions_may_be_asked_by_get_as_seldon_allows(running):
     check_error(running.get("/predict?json={"), 400, "not JSON")
 
 
-def test_health_names_the_release_and_metadata_the_service(running, release):
+def test_health_names_the_release(running, release):
     assert running.get("/health/ping").text == "pong"
     assert running.get("/health/status").json()["strData"] == release.id
-    assert running.get("/metadata").json()["name"] == "recommender"
+
+
+def test_metadata_tells_what_the_live_release_was_made_of(running, release):
+    said = running.get("/metadata").json()
+    assert said == running.get("/api/v1.0/metadata").json()
+    assert (said["name"], said["versions"]) == ("recommender", [release.id])
+    custom = said["custom"]
+    assert custom["commit_catalog"] == release.inputs["catalog"]
+    assert custom["commit_models"] == release.inputs["models"]
+    assert (custom["model_version"], custom["index_version"]) == (
+        release.model_version,
+        release.index_version,
+    )
+    assert (custom["products"], custom["dimension"], custom["image_size"]) == ("48", "8", "6x8")
+    assert (custom["limit_max_queries"], custom["changes"]) == ("4", "0")
 
 
 def test_it_listens_on_the_loopback_address_with_no_process_but_its_workers(running):

@@ -20,6 +20,7 @@ def test_before_the_first_night_it_is_up_but_not_ready_and_then_it_answers(tmp_p
     with service(tmp_path, serving_workers=1) as running:
         assert running.get("/health/ping").status_code == 200
         assert running.get("/health/status").status_code == 503
+        assert running.get("/metadata").json()["versions"] == []
         asked = running.ask(product_id=IDS[0])
         assert asked.status_code == 503
         assert "no release is live" in asked.json()["status"]["info"]
@@ -28,6 +29,7 @@ def test_before_the_first_night_it_is_up_but_not_ready_and_then_it_answers(tmp_p
         while not living_workers(running.serving_dir)[0].release:
             assert running.process.poll() is None
         assert running.get("/health/status").status_code == 200
+        assert running.get("/metadata").json()["versions"] == [release.id]
         assert running.ask(product_id=IDS[0]).status_code == 200
 
         (worker,) = living_workers(running.serving_dir)
@@ -63,4 +65,5 @@ def test_the_stock_wrapper_runs_the_component_too(tmp_path):
         assert running.get("/nowhere").status_code == 404
         assert running.get("/api/v1.0/predictions").status_code == 405
         assert running.get("/health/status").json()["strData"] == make.id
+        assert running.get("/metadata").json()["versions"] == [make.id]
         assert not traceback_in(running.log)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -261,6 +262,28 @@ class ProductTable:
             "name": bytes(self.names[row]).decode(),
             "attributes": attributes,
         }
+
+    def shared_attributes(self, one: int, other: int) -> dict[str, str]:
+        """The attributes that two rows have in common; an unknown value is none."""
+        first, second = (self.describe(row)["attributes"] for row in (one, other))
+        return {
+            field: value
+            for field, value in first.items()
+            if value == second[field] and value != UNKNOWN
+        }
+
+    def show_one_picture(self, one: int, other: int) -> bool:
+        """Whether two rows show the same picture."""
+        return self.groups is not None and bool(self.groups[one] == self.groups[other])
+
+    def showing_the_picture_of(self, row: int) -> int:
+        """How many rows show the picture of this one, itself included."""
+        return 1 if self.groups is None else int(self._picture_sizes[self.groups[row]])
+
+    @cached_property
+    def _picture_sizes(self) -> npt.NDArray[np.int64]:
+        """By group, how many rows it has."""
+        return np.bincount(np.empty(0, np.int32) if self.groups is None else self.groups)
 
     def satisfying(self, field: str, condition: Condition) -> npt.NDArray[np.bool_]:
         """[n] bool: the rows that satisfy a condition.

@@ -33,6 +33,7 @@ from recsys.errors import (
     RecsysError,
 )
 from recsys.index.build import open_index
+from recsys.serving.explaining import explanations
 from recsys.serving.ranking import SCORE_DIGITS, Found, Ranked, candidates, rank, told
 from recsys.serving.requests import Query, Selection
 from recsys.serving.shelf import ChangedShelf, ReleaseShelf, Shelf
@@ -55,8 +56,9 @@ class Answer:
     """The recommendations for one query, closest first.
 
     Each result holds ``product_id``, ``score`` (cosine, -1 to 1, higher is closer),
-    ``name``, ``attributes`` and ``part`` (release or tail); and ``rank_score``, what it was
-    ranked by, where that is not the score. ``underfilled`` when there are fewer than were
+    ``name``, ``attributes`` and ``part`` (release or tail); ``rank_score``, what it was
+    ranked by, where that is not the score; and ``explanation`` where the query asks for it
+    (`recsys.serving.explaining`). ``underfilled`` when there are fewer than were
     asked for: no more products may be shown, or there are no more. ``unknown_products`` are
     the ids that were to choose among and are not there.
     """
@@ -130,6 +132,11 @@ class ServingRelease:
         """The number of the last change that answers take account of, 0 for none."""
         return self._tail.through
 
+    @property
+    def products(self) -> int:
+        """How many products can be shown."""
+        return len(self._products)
+
     def with_changes(self, spool: Spool) -> ServingRelease:
         """The same release with the changes that it has not folded in; this one stays as it is.
 
@@ -164,7 +171,7 @@ class ServingRelease:
             allowed, unknown = self._allowed(selection, queries[places[0]])
             for place, chosen in self._chosen(queries, vectors, rows, places, allowed).items():
                 ranked = self._ranked(chosen, queries[place])
-                answers[place] = self._describe(ranked, queries[place].k, unknown)
+                answers[place] = self._describe(ranked, queries[place], rows[place], unknown)
         return [answers[place] for place in range(len(queries))]
 
     def _row(self, query: Query) -> int | None:
@@ -278,7 +285,9 @@ class ServingRelease:
             added[codes[rows] == self._products.code(field, value, "boost")] += weight
         return added
 
-    def _describe(self, ranked: Ranked, k: int, unknown: tuple[str, ...]) -> Answer:
+    def _describe(
+        self, ranked: Ranked, query: Query, row: int | None, unknown: tuple[str, ...]
+    ) -> Answer:
         results = tuple(
             self._result(*result)
             for result in zip(
@@ -288,7 +297,12 @@ class ServingRelease:
                 strict=True,
             )
         )
-        return Answer(results, underfilled=len(results) < k, unknown_products=unknown)
+        if query.explain:
+            boosts = self._boosts(query, ranked.rows)
+            why = explanations(self._products, ranked, boosts, row)
+            for result, explanation in zip(results, why, strict=True):
+                result["explanation"] = explanation
+        return Answer(results, underfilled=len(results) < query.k, unknown_products=unknown)
 
     def _result(self, row: int, score: float, rank_score: float) -> dict[str, Any]:
         part = self._shelf.part(row)

@@ -49,11 +49,14 @@ class Ranked:
         [m] their cosines.
     rank_scores
         [m] what they were ranked by, descending.
+    likeness
+        [m] the highest cosine to those before it, 0 at least; None without diversity.
     """
 
     rows: Rows
     scores: Scores
     rank_scores: Scores
+    likeness: Scores | None = None
 
 
 @dataclass(frozen=True)
@@ -128,24 +131,26 @@ def rank(
     rows, scores, relevance = chosen.rows[order], chosen.scores[order], relevance[order]
     if quality.diversity == 0:
         return Ranked(rows[:k], scores[:k], relevance[:k])
-    taken, rank_scores = _diverse(vectors_of(rows), relevance, k, quality.diversity)
-    return Ranked(rows[taken], scores[taken], rank_scores)
+    taken, rank_scores, likeness = _diverse(vectors_of(rows), relevance, k, quality.diversity)
+    return Ranked(rows[taken], scores[taken], rank_scores, likeness)
 
 
 def _diverse(
     vectors: npt.NDArray[np.float32], relevance: Scores, k: int, diversity: float
-) -> tuple[Rows, Scores]:
-    """The places that are taken one after another, and what each was taken for."""
+) -> tuple[Rows, Scores, Scores]:
+    """The places that are taken one after another, what each was taken for, and its likeness."""
     likeness = np.zeros(len(vectors))
     waiting = np.ones(len(vectors), bool)
     taken: list[int] = []
     worth: list[float] = []
+    alike: list[float] = []
     for _ in range(min(k, len(vectors))):
         marginal = (1 - diversity) * relevance - diversity * likeness
         best = int(np.argmax(np.where(waiting, marginal, -np.inf)))
         taken.append(best)
         worth.append(float(marginal[best]))
+        alike.append(float(likeness[best]))
         waiting[best] = False
         # Row by row, as in the search: identical products must tie.
         likeness = np.maximum(likeness, (vectors * vectors[best]).sum(axis=1, dtype=np.float32))
-    return np.array(taken, np.int64), np.array(worth)
+    return np.array(taken, np.int64), np.array(worth), np.array(alike)

@@ -23,7 +23,7 @@ _MESSAGE_KEYS: Final = ("jsonData", "binData", "meta", "status")
 _SUBJECT_KEYS: Final = ("product_id", "image")
 _FILTER_KEYS: Final = ("where", "only", "exclude")
 _QUALITY_KEYS: Final = ("collapse", "min_score", "diversity", "boost")
-_QUERY_KEYS: Final = (*_SUBJECT_KEYS, "k", *_FILTER_KEYS, *_QUALITY_KEYS)
+_QUERY_KEYS: Final = (*_SUBJECT_KEYS, "k", *_FILTER_KEYS, *_QUALITY_KEYS, "explain")
 _CONDITION_KEYS: Final = ("not", "from", "to")
 _MAX_CONDITIONS: Final = 16
 _MAX_VALUES: Final = 64
@@ -112,7 +112,8 @@ class Query:
     """One question: products like this one, or like this picture.
 
     Either ``product_id`` or ``image`` (the bytes of an image file) is set. ``label`` is how
-    a message names the query, empty when it is the only one.
+    a message names the query, empty when it is the only one. ``explain`` asks for the why of
+    each result.
     """
 
     k: int
@@ -121,6 +122,7 @@ class Query:
     selection: Selection = Selection()
     quality: Quality = Quality()
     label: str = ""
+    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ def _query(data: Any, label: str, limits: RequestLimits) -> Query:
         _selection(data, prefix, limits),
         _quality(data, prefix, limits),
         label,
+        _flag(data.get("explain", False), f"{prefix}explain"),
     )
 
 

@@ -71,6 +71,11 @@ class PredictionService:
         """
         return self._current().release.id
 
+    def lineage(self) -> dict[str, str]:
+        """What the release that answers was made of, in words; empty while none is live."""
+        current = self._live.current
+        return {} if current is None else _lineage(current)
+
     def _predict(self, message: Any, trace: _Trace) -> dict[str, Any]:
         if isinstance(message, bytes | str):
             message = decode_message(message)
@@ -89,6 +94,23 @@ class PredictionService:
             why = self._live.error or "no night has finished yet"
             raise ServiceUnavailable(f"no release is live: {why}; run `recsys nightly`")
         return current
+
+
+def _lineage(serving: ServingRelease) -> dict[str, str]:
+    release = serving.release
+    return {
+        "release": release.id,
+        "model_version": release.model_version,
+        "index_version": release.index_version,
+        "index_factory": release.factory,
+        "dimension": str(release.dimension),
+        "image_size": f"{release.image_width}x{release.image_height}",
+        "products": str(serving.products),
+        "changes": str(serving.changes),
+        "changes_folded_in": str(release.changes_through),
+        "gates": " ".join(verdict.suite for verdict in release.verdicts),
+        **{f"commit_{repo}": commit for repo, commit in sorted(release.inputs.items())},
+    }
 
 
 def _response(
