@@ -9,11 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from recsys.errors import PortTaken, ServiceUnavailable
@@ -24,77 +22,9 @@ from recsys.services.control import (
     stop_services,
 )
 from recsys.services.definitions import Service
-from recsys.services.environment import SERVICE_MARK
 from recsys.services.processes import ProcessFile
 from recsys.settings import Settings, load_settings
-
-# A server that listens, and whose child has left its process group, as Airflow's tasks do.
-LISTENING = """
-import os, socket, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
-                         start_new_session={away})
-open({child_file!r}, "w").write(str(child.pid))
-server = socket.create_server(("127.0.0.1", {port}))
-print("listening", flush=True)
-time.sleep(600)
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings(state_dir=tmp_path / "state", start_timeout_seconds=20)
-
-
-@pytest.fixture
-def service(settings: Settings, tmp_path: Path) -> Iterator[Service]:
-    service = listening(settings, tmp_path, free_port())
-    yield service
-    stop_services(settings, [service])
-
-
-def listening(
-    settings: Settings, tmp_path: Path, port: int, *, name: str = "shop", away: bool = True
-) -> Service:
-    code = LISTENING.format(port=port, child_file=str(tmp_path / f"{name}.child"), away=away)
-    return running(settings, name, code, port)
-
-
-def running(settings: Settings, name: str, code: str, port: int) -> Service:
-    return Service(
-        name=name,
-        command=(sys.executable, "-c", code),
-        environment={SERVICE_MARK: name, "RECSYS_STATE_DIR": str(settings.state_dir)},
-        ports={"RECSYS_SHOP_PORT": port},
-        healthy=lambda _: accepts(port),
-        log=settings.logs_dir / f"{name}.log",
-    )
-
-
-def child_pid(tmp_path: Path, name: str = "shop") -> int:
-    return int((tmp_path / f"{name}.child").read_text())
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def await_end(pid: int) -> None:
-    while not gone(pid):
-        time.sleep(0.01)
+from services.stand_ins import accepts, await_end, child_pid, free_port, gone, listening, running
 
 
 def test_a_started_service_is_healthy_and_told_of(settings: Settings, service: Service) -> None:
@@ -247,7 +177,7 @@ def test_a_service_outlives_the_command_that_started_it(settings: Settings, tmp_
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from services.test_control import listening
+from services.stand_ins import listening
 from recsys.services.control import start_services
 from recsys.settings import load_settings
 settings = load_settings(state_dir=Path({str(settings.state_dir)!r}))

@@ -95,6 +95,7 @@ def test_every_service_gets_healthy(started: list[ServiceStatus]) -> None:
         "airflow-dag-processor",
         "mlflow",
         "seldon",
+        "keeper",
     ]
     assert all(state.healthy for state in started)
 
@@ -170,24 +171,39 @@ def test_a_second_start_finds_all_running(
     assert time.monotonic() - begun < 10
 
 
-def test_a_service_that_was_killed_is_told_and_mended(
+def test_a_service_that_was_killed_comes_back_by_itself_and_is_told_of(
     settings: Settings, started: list[ServiceStatus]
 ) -> None:
     (seldon,) = [state for state in started if state.name == "seldon"]
     assert seldon.pid is not None
     psutil.Process(seldon.pid).kill()
+    deadline = time.monotonic() + 30
+    while (again := state_of(settings, "seldon")).pid in (None, seldon.pid) or not again.healthy:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert again.restarts == 1
+    assert again.trouble == "it ended"
+
+
+def test_without_the_keeper_a_killed_service_is_mended_by_the_next_start(
+    settings: Settings, started: list[ServiceStatus]
+) -> None:
+    before = {name: state_of(settings, name) for name in ("keeper", "seldon")}
+    for state in before.values():
+        assert state.pid is not None
+        psutil.Process(state.pid).kill()
     deadline = time.monotonic() + 10
-    while running(settings, "seldon"):
+    while any(state_of(settings, name).running for name in before):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    (again,) = start_one(settings, "seldon")
-    assert again.healthy
-    assert again.pid != seldon.pid
+    for again in start_one(settings, "seldon"):
+        assert again.healthy
+        assert again.pid != before[again.name].pid
 
 
-def running(settings: Settings, name: str) -> bool:
+def state_of(settings: Settings, name: str) -> ServiceStatus:
     (state,) = [state for state in status(settings) if state.name == name]
-    return state.running
+    return state
 
 
 def get(settings: Settings, path: str) -> dict[str, object]:

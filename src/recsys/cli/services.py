@@ -83,7 +83,15 @@ def status(json: Json = False) -> None:
             item.name, state, str(item.pid or ""), str(item.processes or ""), memory, item.url
         )
     console.print(table)
+    for item in found:
+        if item.trouble:
+            console.print(f"{item.name}: {_restarted(item)}{item.trouble}", markup=False)
     console.print(f"live release: {live or 'none yet; `make up` runs the first night'}")
+
+
+def _restarted(item: services.ServiceStatus) -> str:
+    times = "once" if item.restarts == 1 else f"{item.restarts} times"
+    return f"started again {times}; " if item.restarts else ""
 
 
 def _note_catalog(settings: Settings, catalog: str) -> None:

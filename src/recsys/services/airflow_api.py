@@ -15,8 +15,8 @@ import httpx
 from recsys import names
 from recsys.artifacts.receipt import Receipt
 from recsys.errors import ServiceUnavailable
-from recsys.services.definitions import HOST
 from recsys.services.environment import airflow_login
+from recsys.services.health import HOST
 from recsys.settings import Settings
 
 _POLL_SECONDS = 1.0

@@ -17,10 +17,11 @@ import psutil
 
 from recsys.artifacts.files import write_atomically
 from recsys.errors import ServiceUnavailable
-from recsys.services.definitions import Service, local_services
+from recsys.services.definitions import KEEPER, Service, local_services
 from recsys.services.environment import inherited_environment
 from recsys.services.ports import require_free
 from recsys.services.processes import ProcessFile, end, launch, lives, processes_of, tail
+from recsys.services.restarts import Restarts
 from recsys.settings import PROJECT_ROOT, Settings
 
 _POLL_SECONDS = 0.5
@@ -28,6 +29,7 @@ _LOG_LINES = 15
 # Airflow's scheduler waits for its running task when asked to end; a night resumes, so
 # nobody has to wait for a training.
 _GRACE_SECONDS = 10.0
+_REMAINS_GRACE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """What a service does now; ``started`` in seconds since 1970, None when it is down."""
+    """What a service does now; ``started`` in seconds since 1970, None when it is down.
+
+    ``restarts`` counts those that the keeper made lately, ``trouble`` says why it made the
+    last one, or why it makes no more.
+    """
 
     name: str
     running: bool
@@ -54,6 +60,8 @@ class ServiceStatus:
     ports: tuple[int, ...]
     url: str
     log: Path
+    restarts: int = 0
+    trouble: str = ""
 
 
 OnProgress = Callable[[Progress], None]
@@ -79,8 +87,9 @@ def start_all(settings: Settings, on_progress: OnProgress = _ignore) -> list[Ser
 def start_one(
     settings: Settings, name: str, on_progress: OnProgress = _ignore
 ) -> list[ServiceStatus]:
-    """As `start_all`, for one service."""
-    return start_services(settings, [service_named(settings, name)], on_progress)
+    """As `start_all`, for one service and the keeper."""
+    wanted = [service_named(settings, name), service_named(settings, KEEPER)]
+    return start_services(settings, wanted, on_progress)
 
 
 def stop_all(settings: Settings, on_progress: OnProgress = _ignore) -> list[str]:
@@ -124,6 +133,7 @@ def start_services(
         missing = []
         for service in services:
             if _runs_as_wanted(settings, service):
+                restarts_file(settings, service).unlink(missing_ok=True)
                 on_progress(Progress(service.name, "already running", 0))
             else:
                 missing.append(service)
@@ -135,19 +145,40 @@ def start_services(
             _prepare(settings, first, on_progress)
         for service in missing:
             on_progress(Progress(service.name, "starting", time.monotonic() - begun))
-            launch(service).write(_process_file(settings, service))
+            launch(service).write(process_file(settings, service))
         _await_health(settings, missing, begun, on_progress)
         return [service_status(settings, service) for service in services]
 
 
+def start_again(settings: Settings, service: Service, record: ProcessFile) -> bool:
+    """End what is left of the process that ``record`` names, and start the service anew.
+
+    Returns false, and does nothing, when `up` or `down` is at work or that process is no
+    longer the one that is wanted. What runs is given little time: it hangs, or its leader died.
+
+    Raises
+    ------
+    PortTaken
+        Another process took its port meanwhile.
+    """
+    with _only_one(settings, wait=False) as mine:
+        if not mine or ProcessFile.read(process_file(settings, service)) != record:
+            return False
+        for _ in range(2):
+            end(_members(settings, service), _REMAINS_GRACE_SECONDS)
+        require_free(service)
+        launch(service).write(process_file(settings, service))
+        return True
+
+
 def _runs_as_wanted(settings: Settings, service: Service) -> bool:
     """Whether it runs, is healthy, and was started with these settings."""
-    record = ProcessFile.read(_process_file(settings, service))
+    record = ProcessFile.read(process_file(settings, service))
     return (
         record is not None
         and record.fingerprint == service.fingerprint
         and record.process() is not None
-        and service.healthy(record.created)
+        and service.is_started(record.created)
     )
 
 
@@ -181,11 +212,11 @@ def _await_health(
     waiting = {service.name: service for service in services}
     while waiting:
         for service in list(waiting.values()):
-            record = ProcessFile.read(_process_file(settings, service))
+            record = ProcessFile.read(process_file(settings, service))
             if record is None or record.process() is None:
                 _stop(settings, [service], on_progress)
                 raise ServiceUnavailable(_with_log(f"{service.name} ended while starting", service))
-            if service.healthy(record.created):
+            if service.is_started(record.created):
                 del waiting[service.name]
                 on_progress(Progress(service.name, "healthy", time.monotonic() - begun))
         if waiting and time.monotonic() - begun > settings.start_timeout_seconds:
@@ -217,20 +248,22 @@ def _stop(settings: Settings, services: Sequence[Service], on_progress: OnProgre
     for service in ran:
         on_progress(Progress(service.name, "stopped", time.monotonic() - begun))
     for service in services:
-        _process_file(settings, service).unlink(missing_ok=True)
+        process_file(settings, service).unlink(missing_ok=True)
+        restarts_file(settings, service).unlink(missing_ok=True)
     return [service.name for service in ran]
 
 
 def _members(settings: Settings, service: Service) -> list[psutil.Process]:
-    record = ProcessFile.read(_process_file(settings, service))
+    record = ProcessFile.read(process_file(settings, service))
     return processes_of(service.name, str(settings.state_dir), record)
 
 
 def service_status(settings: Settings, service: Service) -> ServiceStatus:
     """What one service does now."""
-    record = ProcessFile.read(_process_file(settings, service))
+    record = ProcessFile.read(process_file(settings, service))
     leader = record.process() if record else None
     members = _members(settings, service)
+    restarts = Restarts.read(restarts_file(settings, service))
     return ServiceStatus(
         name=service.name,
         running=leader is not None,
@@ -242,6 +275,8 @@ def service_status(settings: Settings, service: Service) -> ServiceStatus:
         ports=tuple(service.ports.values()),
         url=service.url,
         log=service.log,
+        restarts=len(restarts.times),
+        trouble=f"gave up: {restarts.reason}" if restarts.gave_up else restarts.reason,
     )
 
 
@@ -253,14 +288,27 @@ def _own_memory(process: psutil.Process) -> int:
         return 0
 
 
-def _process_file(settings: Settings, service: Service) -> Path:
+def process_file(settings: Settings, service: Service) -> Path:
+    """Where the process is noted; while there is one, the service is wanted."""
     return settings.run_dir / f"{service.name}.json"
 
 
+def restarts_file(settings: Settings, service: Service) -> Path:
+    """Where the keeper notes how often it started the service again."""
+    return settings.run_dir / f"{service.name}.restarts"
+
+
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    """One `up` or `down` at a time; the lock goes with the process that holds it."""
+def _only_one(settings: Settings, *, wait: bool = True) -> Iterator[bool]:
+    """One `up` or `down` at a time; the lock goes with the process that holds it.
+
+    Without ``wait``, false when somebody has it.
+    """
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     with (settings.run_dir / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

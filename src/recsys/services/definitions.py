@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,11 +18,16 @@ from recsys.services.environment import (
     airflow_environment,
     mlflow_environment,
     serving_environment,
+    settings_environment,
 )
+from recsys.services.health import HOST, PROBE_SECONDS, SeldonHealth, answers
 from recsys.settings import PROJECT_ROOT, Settings
 
-HOST = "127.0.0.1"
-_PROBE_SECONDS = 5.0
+KEEPER = "keeper"
+# The keeper touches its file every second; a busy machine makes that several.
+_LATEST_BEAT_SECONDS = 30.0
+# Airflow's heart beats every five seconds; a training on every core makes it miss many.
+_LATEST_HEARTBEAT_SECONDS = 300.0
 
 # started (seconds since 1970) → whether the process started then is healthy now.
 HealthCheck = Callable[[float], bool]
@@ -33,6 +39,11 @@ class Service:
 
     ``environment`` is added to the caller's; ``ports`` maps the setting that moves a port to
     the port; ``prepare`` names a command that must have succeeded before the first start.
+
+    Three checks, as Kubernetes has them: ``healthy`` is what we tell of it (readiness),
+    ``started`` ends its start (as ``healthy`` unless given), and one for which ``alive`` (as
+    ``started`` unless given) is false for ``patience_seconds`` on end hangs and is started
+    again. Not ready is no reason for that: before the first night there is nothing to serve.
     """
 
     name: str
@@ -43,6 +54,17 @@ class Service:
     log: Path
     url: str = ""
     prepare: tuple[str, ...] = field(default=())
+    started: HealthCheck | None = None
+    alive: HealthCheck | None = None
+    patience_seconds: float = 60.0
+
+    def is_started(self, created: float) -> bool:
+        """Whether the process of this birth (seconds since 1970) is through its start."""
+        return (self.started or self.healthy)(created)
+
+    def is_alive(self, created: float) -> bool:
+        """Whether the process of this birth (seconds since 1970) still does its work."""
+        return (self.alive or self.started or self.healthy)(created)
 
     @property
     def fingerprint(self) -> str:
@@ -53,7 +75,7 @@ class Service:
 
 def local_services(settings: Settings) -> tuple[Service, ...]:
     """The services of one machine, in the order of starting."""
-    return (*_airflow(settings), _mlflow(settings), _seldon(settings))
+    return (*_airflow(settings), _mlflow(settings), _seldon(settings), _keeper(settings))
 
 
 def _airflow(settings: Settings) -> tuple[Service, ...]:
@@ -62,7 +84,12 @@ def _airflow(settings: Settings) -> tuple[Service, ...]:
     airflow = str(_beside_python("airflow"))
 
     def component(
-        name: str, *arguments: str, healthy: HealthCheck, ports: Mapping[str, int], at: str = ""
+        name: str,
+        *arguments: str,
+        healthy: HealthCheck,
+        alive: HealthCheck | None = None,
+        ports: Mapping[str, int],
+        at: str = "",
     ) -> Service:
         return Service(
             name=name,
@@ -70,6 +97,7 @@ def _airflow(settings: Settings) -> tuple[Service, ...]:
             environment={**environment, SERVICE_MARK: name},
             ports=ports,
             healthy=healthy,
+            alive=alive,
             log=settings.logs_dir / f"{name}.log",
             url=at,
             prepare=(airflow, "db", "migrate"),
@@ -79,7 +107,7 @@ def _airflow(settings: Settings) -> tuple[Service, ...]:
         component(
             "airflow-api-server",
             "api-server",
-            healthy=lambda _: _answers(f"{url}/api/v2/monitor/health"),
+            healthy=lambda _: answers(f"{url}/api/v2/monitor/health"),
             ports={"RECSYS_AIRFLOW_PORT": settings.airflow_port},
             at=url,
         ),
@@ -90,12 +118,14 @@ def _airflow(settings: Settings) -> tuple[Service, ...]:
             "scheduler",
             "--skip-serve-logs",
             healthy=lambda started: _heart_beats(url, "scheduler", started),
+            alive=lambda started: not _heart_stopped(url, "scheduler", started),
             ports={},
         ),
         component(
             "airflow-dag-processor",
             "dag-processor",
             healthy=lambda started: _heart_beats(url, "dag_processor", started),
+            alive=lambda started: not _heart_stopped(url, "dag_processor", started),
             ports={},
         ),
     )
@@ -114,7 +144,7 @@ def _mlflow(settings: Settings) -> Service:
         ),
         environment={**mlflow_environment(settings), SERVICE_MARK: name},
         ports={"RECSYS_MLFLOW_PORT": port},
-        healthy=lambda _: _answers(f"http://{HOST}:{port}/health"),
+        healthy=lambda _: answers(f"http://{HOST}:{port}/health"),
         log=settings.logs_dir / f"{name}.log",
         url=f"http://{HOST}:{port}",
     )
@@ -122,6 +152,7 @@ def _mlflow(settings: Settings) -> Service:
 
 def _seldon(settings: Settings) -> Service:
     name, port = "seldon", settings.seldon_port
+    health = SeldonHealth(settings, f"http://{HOST}:{port}")
     return Service(
         name=name,
         command=(
@@ -130,12 +161,39 @@ def _seldon(settings: Settings) -> Service:
         ),
         environment={**serving_environment(settings), SERVICE_MARK: name},
         ports={"RECSYS_SELDON_PORT": port},
-        # Before the first night it has no release and is not ready; that a worker answers
-        # is what we can ask for.
-        healthy=lambda _: _answers(f"http://{HOST}:{port}/health/ping"),
+        healthy=health.ready,
+        # A release that no worker can open must not keep the night from starting that mends it.
+        started=health.answers,
+        alive=health.alive,
+        patience_seconds=15.0,
         log=settings.logs_dir / f"{name}.log",
         url=settings.predictions_url,
     )
+
+
+def _keeper(settings: Settings) -> Service:
+    name = KEEPER
+    return Service(
+        name=name,
+        command=(sys.executable, "-m", "recsys.services.keeper"),
+        environment={**settings_environment(settings), SERVICE_MARK: name},
+        ports={},
+        healthy=lambda started: _beats(keeper_beat(settings), started),
+        log=settings.logs_dir / f"{name}.log",
+    )
+
+
+def keeper_beat(settings: Settings) -> Path:
+    """The file that the keeper touches every second."""
+    return settings.run_dir / "keeper.beat"
+
+
+def _beats(path: Path, started: float) -> bool:
+    try:
+        beat = path.stat().st_mtime
+    except OSError:
+        return False
+    return beat >= started and time.time() - beat < _LATEST_BEAT_SECONDS
 
 
 def _beside_python(program: str) -> Path:
@@ -143,23 +201,30 @@ def _beside_python(program: str) -> Path:
     return Path(sys.prefix) / "bin" / program
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def _heart_beats(url: str, component: str, started: float) -> bool:
     """Whether Airflow tells of a heartbeat later than the start: an older one is another's."""
-    try:
-        health: dict[str, Any] = httpx.get(
-            f"{url}/api/v2/monitor/health", timeout=_PROBE_SECONDS, trust_env=False
-        ).json()
-    except (httpx.HTTPError, ValueError):
-        return False
-    report = health.get(component) or {}
+    report = _heart(url, component)
     beat = report.get(f"latest_{component}_heartbeat")
     if report.get("status") != "healthy" or not beat:
         return False
     return datetime.fromisoformat(beat).timestamp() >= started
+
+
+def _heart_stopped(url: str, component: str, started: float) -> bool:
+    """Whether Airflow tells that no heartbeat came lately; when it cannot tell, we do not know."""
+    report = _heart(url, component)
+    beat = report.get(f"latest_{component}_heartbeat")
+    since = max(started, datetime.fromisoformat(beat).timestamp()) if beat else started
+    return bool(report) and time.time() - since > _LATEST_HEARTBEAT_SECONDS
+
+
+def _heart(url: str, component: str) -> dict[str, Any]:
+    """What Airflow's web server knows of a component; empty when it does not answer."""
+    try:
+        health: dict[str, Any] = httpx.get(
+            f"{url}/api/v2/monitor/health", timeout=PROBE_SECONDS, trust_env=False
+        ).json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    report: dict[str, Any] = health.get(component) or {}
+    return report

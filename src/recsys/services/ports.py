@@ -8,7 +8,8 @@ import socket
 import psutil
 
 from recsys.errors import PortTaken
-from recsys.services.definitions import HOST, Service
+from recsys.services.definitions import Service
+from recsys.services.health import HOST
 
 _COMMAND_SHOWN = 120
 
