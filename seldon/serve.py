@@ -15,6 +15,7 @@ from typing import Any, Final
 from gunicorn.app.base import BaseApplication
 
 from recsys.settings import Settings, load_settings
+from worker import BufferingWorker
 
 _HOST: Final = "127.0.0.1"
 # The slowest request, many huge PNGs, takes seconds; a worker beyond this is stuck.
@@ -25,8 +26,10 @@ _GRACE_SECONDS: Final = 10
 class Microservice(BaseApplication):  # type: ignore[misc]
     """Gunicorn around Seldon's app, which every worker builds and loads for itself."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, max_body_bytes: int) -> None:
         self._settings = settings
+        self.max_waiting = settings.max_waiting
+        self.max_body_bytes = max_body_bytes
         super().__init__()
 
     def load_config(self) -> None:
@@ -34,8 +37,7 @@ class Microservice(BaseApplication):  # type: ignore[misc]
         options = {
             "bind": f"{_HOST}:{self._settings.seldon_port}",
             "workers": self._settings.serving_workers,
-            "worker_class": "sync",
-            "threads": 1,
+            "worker_class": f"{BufferingWorker.__module__}.{BufferingWorker.__name__}",
             "timeout": _TIMEOUT_SECONDS,
             "graceful_timeout": _GRACE_SECONDS,
             "errorlog": "-",
@@ -78,10 +80,11 @@ def main() -> None:
     # JSON comes and goes through orjson; two workers do not fight over two cores.
     os.environ["PAYLOAD_PASSTHROUGH"] = "true"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    import Recommender  # noqa: F401 - before the fork, so that workers share its pages
+    import Recommender  # before the fork, so that workers share its pages
 
     logging.getLogger("seldon_core").setLevel(logging.WARNING)
-    Microservice(load_settings()).run()
+    settings = load_settings()
+    Microservice(settings, Recommender.max_body_bytes(settings)).run()
 
 
 if __name__ == "__main__":

@@ -202,6 +202,13 @@ class Settings(BaseSettings):
 
     # Serving
     serving_workers: int = Field(2, ge=1, le=64, description="Processes that answer.")
+    max_waiting: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="Requests that may wait for a serving worker; more are told 503 and when to"
+        " come again.",
+    )
     default_k: int = Field(10, ge=1, description="Recommendations when a query does not say.")
     max_k: int = Field(100, ge=1, le=10_000, description="Most recommendations in an answer.")
     max_queries: int = Field(32, ge=1, description="Most queries in one request.")
