@@ -29,6 +29,7 @@ from werkzeug.exceptions import (
 from recsys.changes import Inbox, Spool
 from recsys.errors import QueryRejected, ServiceUnavailable
 from recsys.images import ImageLimits
+from recsys.serving.contract import openapi
 from recsys.serving.engine import ServingRelease
 from recsys.serving.live import LiveRelease
 from recsys.serving.request_log import RequestLog
@@ -58,6 +59,7 @@ _ROUTES: Final = {
     "/api/v1.0/health/status": ("GET",),
     **dict.fromkeys(_METADATA, ("GET",)),
     "/seldon.json": ("GET",),
+    "/openapi.json": ("GET",),
 }
 # How many images of the largest size one body may hold; the rest is for the JSON around.
 _LARGEST_IMAGES: Final = 4
@@ -77,6 +79,7 @@ class Recommender:
         # Seldon would ask for it once, before there is a release, and say the same for ever.
         for path in _METADATA:
             self.model_error_handler.add_url_rule(path, view_func=self._metadata)
+        self.model_error_handler.add_url_rule("/openapi.json", view_func=self._contract)
 
     def load(self) -> None:
         """Open the live release; Seldon calls this in the process that will answer."""
@@ -136,6 +139,12 @@ class Recommender:
                 reason="MICROSERVICE_BAD_METADATA",
             )
         response: Response = jsonify(metadata)
+        return response
+
+    def _contract(self) -> Response:
+        response: Response = jsonify(
+            openapi(request_limits(self._settings), max_body_bytes(self._settings))
+        )
         return response
 
     def _loaded(self) -> PredictionService:

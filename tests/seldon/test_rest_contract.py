@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+from jsonschema import Draft202012Validator
 
 from recsys.artifacts.live import living_workers, write_live
 from recsys.client import Question, Recommender
@@ -301,6 +302,29 @@ def test_metadata_tells_what_the_live_release_was_made_of(running, release):
     assert (custom["limit_max_queries"], custom["changes"]) == ("4", "0")
 
 
+def test_every_answer_is_as_the_document_it_gives_says(running):
+    document = running.get("/openapi.json").json()
+    answers = {
+        "Prediction": [
+            running.ask(product_id=IDS[0], explain=True, diversity=0.1, only=[*IDS[1:9], "gone"]),
+            running.ask(image=picture_text(1), explain=True, k=100, boost={"gender": {"Men": 1}}),
+            running.post(json={"jsonData": {"queries": [{"product_id": IDS[1]}] * 2}}),
+        ],
+        "Failure": [running.ask(), running.ask(product_id="99"), running.get("/nowhere")],
+        "Health": [running.get("/health/status")],
+        "Metadata": [running.get("/metadata")],
+    }
+    for name, responses in answers.items():
+        schema = {
+            "$ref": f"#/components/schemas/{name}",
+            "components": document["components"],
+        }
+        for response in responses:
+            Draft202012Validator(schema).validate(response.json())
+    query = document["components"]["schemas"]["Query"]["properties"]
+    assert query["image"]["maxLength"] == (MAX_IMAGE_BYTES + 2) // 3 * 4
+
+
 def test_it_listens_on_the_loopback_address_with_no_process_but_its_workers(running):
     family = [psutil.Process(running.process.pid)]
     family += family[0].children(recursive=True)
@@ -318,7 +342,7 @@ def test_every_prediction_is_logged_whatever_came_of_it(running, release):
     def lines():
         return [
             json.loads(line)
-            for path in (running.serving_dir / "requests").iterdir()
+            for path in (running.serving_dir / "requests").glob("*.jsonl")
             for line in path.read_text().splitlines()
         ]
 

@@ -1,5 +1,6 @@
 """Starting and stopping, with a release and without, under our launcher and the stock one."""
 
+import json
 import signal
 
 import psutil
@@ -7,6 +8,7 @@ import psutil
 from recsys.artifacts.live import living_workers, write_live
 from serving_release import (
     IDS,
+    SERVE,
     SERVING_PYTHON,
     free_port,
     make_release,
@@ -66,4 +68,7 @@ def test_the_stock_wrapper_runs_the_component_too(tmp_path):
         assert running.get("/api/v1.0/predictions").status_code == 405
         assert running.get("/health/status").json()["strData"] == make.id
         assert running.get("/metadata").json()["versions"] == [make.id]
+        # Written with: curl -s …/openapi.json | python -m json.tool --sort-keys
+        by_default = json.loads((SERVE.parent / "openapi.json").read_bytes())
+        assert running.get("/openapi.json").json() == by_default
         assert not traceback_in(running.log)

@@ -123,7 +123,7 @@ def asking(options, says):
         ({"jsonData": {"product_id": "7", "k": 0}}, "k must be a whole number from 1 to 100"),
         ({"jsonData": {"product_id": "7", "k": 101}}, "from 1 to 100, not 101"),
         ({"jsonData": {"product_id": "7", "k": True}}, "not True"),
-        ({"jsonData": {"product_id": "7", "k": 2.0}}, "not 2.0"),
+        ({"jsonData": {"product_id": "7", "k": 2.5}}, "not 2.5"),
         ({"jsonData": {"product_id": "7", "k": "5"}}, "not '5'"),
         ({"jsonData": {"product_id": "7", "k": None}}, "not null"),
         ({"jsonData": {"product_id": "7", "where": []}}, "where must be an object, not a list"),

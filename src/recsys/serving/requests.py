@@ -19,18 +19,18 @@ import orjson
 from recsys.artifacts.conditions import Condition, Conditions
 from recsys.errors import QueryRejected
 
-_MESSAGE_KEYS: Final = ("jsonData", "binData", "meta", "status")
+MESSAGE_KEYS: Final = ("jsonData", "binData", "meta", "status")
 _SUBJECT_KEYS: Final = ("product_id", "image")
 _FILTER_KEYS: Final = ("where", "only", "exclude")
 _QUALITY_KEYS: Final = ("collapse", "min_score", "diversity", "boost")
-_QUERY_KEYS: Final = (*_SUBJECT_KEYS, "k", *_FILTER_KEYS, *_QUALITY_KEYS, "explain")
-_CONDITION_KEYS: Final = ("not", "from", "to")
-_MAX_CONDITIONS: Final = 16
-_MAX_VALUES: Final = 64
-_MAX_BOOSTS: Final = 64
+QUERY_KEYS: Final = (*_SUBJECT_KEYS, "k", *_FILTER_KEYS, *_QUALITY_KEYS, "explain")
+CONDITION_KEYS: Final = ("not", "from", "to")
+MAX_CONDITIONS: Final = 16
+MAX_VALUES: Final = 64
+MAX_BOOSTS: Final = 64
 # At 1 the query itself would no longer count.
 MAX_DIVERSITY: Final = 0.95
-_MAX_PUID_CHARACTERS: Final = 128
+MAX_PUID_CHARACTERS: Final = 128
 _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
     list: "a list",
@@ -161,9 +161,9 @@ def request_puid(message: Any) -> str:
     puid = (meta or {}).get("puid")
     if puid is None or puid == "":
         return secrets.token_hex(13)
-    if not isinstance(puid, str) or len(puid) > _MAX_PUID_CHARACTERS or not puid.isprintable():
+    if not isinstance(puid, str) or len(puid) > MAX_PUID_CHARACTERS or not puid.isprintable():
         raise QueryRejected(
-            f"meta.puid must be a text of at most {_MAX_PUID_CHARACTERS} printable characters"
+            f"meta.puid must be a text of at most {MAX_PUID_CHARACTERS} printable characters"
         )
     return puid
 
@@ -177,7 +177,7 @@ def parse_request(message: Any, limits: RequestLimits) -> PredictionRequest:
         It breaks the contract; says where, what was found and what is allowed.
     """
     message = _object(message, "the body")
-    _only(message, _MESSAGE_KEYS, "the body")
+    _only(message, MESSAGE_KEYS, "the body")
     payloads = [key for key in ("jsonData", "binData") if message.get(key) is not None]
     if len(payloads) != 1:
         raise QueryRejected(
@@ -205,7 +205,7 @@ def _queries(items: Any, limits: RequestLimits) -> tuple[Query, ...]:
 def _query(data: Any, label: str, limits: RequestLimits) -> Query:
     prefix = f"{label}." if label else ""
     data = _object(data, label or "jsonData")
-    _only(data, _QUERY_KEYS, label or "jsonData")
+    _only(data, QUERY_KEYS, label or "jsonData")
     subjects = [key for key in _SUBJECT_KEYS if key in data]
     if len(subjects) != 1:
         where = label or "jsonData"
@@ -227,12 +227,13 @@ def _query(data: Any, label: str, limits: RequestLimits) -> Query:
 
 
 def _k(value: Any, name: str, limits: RequestLimits) -> int:
-    # A bool is an int to Python, but no number of products.
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limits.max_k:
+    # A bool is an int to Python, but no number of products; JSON does not tell 5 from 5.0.
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not 1 <= value <= limits.max_k:
         raise QueryRejected(
             f"{name} must be a whole number from 1 to {limits.max_k}, not {_shown(value)}"
         )
-    return value
+    return int(value)
 
 
 def _selection(data: Mapping[str, Any], prefix: str, limits: RequestLimits) -> Selection:
@@ -246,8 +247,8 @@ def _selection(data: Mapping[str, Any], prefix: str, limits: RequestLimits) -> S
 
 def _where(value: Any, name: str) -> Conditions:
     conditions = _object(value, name)
-    if len(conditions) > _MAX_CONDITIONS:
-        raise QueryRejected(f"{name} has {len(conditions)} conditions; allowed: {_MAX_CONDITIONS}")
+    if len(conditions) > MAX_CONDITIONS:
+        raise QueryRejected(f"{name} has {len(conditions)} conditions; allowed: {MAX_CONDITIONS}")
     return tuple(
         (field, _condition(asked, f"{name}.{field[:80]}")) for field, asked in conditions.items()
     )
@@ -256,9 +257,9 @@ def _where(value: Any, name: str) -> Conditions:
 def _condition(asked: Any, name: str) -> Condition:
     if not isinstance(asked, dict):
         return Condition(any_of=_values(asked, name, or_object=True))
-    _only(asked, _CONDITION_KEYS, name)
+    _only(asked, CONDITION_KEYS, name)
     if not asked:
-        raise QueryRejected(f"{name} is empty; give it {', '.join(_CONDITION_KEYS)}")
+        raise QueryRejected(f"{name} is empty; give it {', '.join(CONDITION_KEYS)}")
     low, high = (
         _number(asked[key], f"{name}.{key}") if key in asked else None for key in ("from", "to")
     )
@@ -275,9 +276,9 @@ def _values(asked: Any, name: str, *, or_object: bool = False) -> tuple[str, ...
     if isinstance(asked, str):
         return (asked,)
     well = isinstance(asked, list) and all(isinstance(value, str) for value in asked)
-    if not well or not 1 <= len(asked) <= _MAX_VALUES:
+    if not well or not 1 <= len(asked) <= MAX_VALUES:
         raise QueryRejected(
-            f"{name} must be a text or a list of 1 to {_MAX_VALUES} texts, true or false"
+            f"{name} must be a text or a list of 1 to {MAX_VALUES} texts, true or false"
             f"{', or an object with not, from or to' if or_object else ''}, not {_shown(asked)}"
         )
     return tuple(asked)
@@ -315,8 +316,8 @@ def _boost(asked: Any, name: str, limits: RequestLimits) -> tuple[tuple[str, str
         for field, weights in _object(asked, name).items()
         for value, weight in _object(weights, f"{name}.{field[:80]}").items()
     )
-    if len(boosts) > _MAX_BOOSTS:
-        raise QueryRejected(f"{name} has {len(boosts)} weights; allowed: {_MAX_BOOSTS}")
+    if len(boosts) > MAX_BOOSTS:
+        raise QueryRejected(f"{name} has {len(boosts)} weights; allowed: {MAX_BOOSTS}")
     return boosts
 
 
