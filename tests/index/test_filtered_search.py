@@ -14,7 +14,7 @@ from index.unit_vectors import brute_force, clustered, rows_of, units
 from recsys.index import Way, build, search, way_of
 
 WAYS = [Way.SUBSET, Way.OVER_FETCH, Way.SELECTOR]
-FACTORIES = ["Flat", "SQ8", "IVF8,Flat", "IVF8,SQ8", "HNSW16"]
+FACTORIES = ["Flat", "SQ8", "IVF8,Flat", "IVF8,SQ8", "HNSW16", "HNSW16_SQfp16"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_every_way_gives_the_exact_answer(
     way: Way, rows: int, seed: int, factory: str, share: float, near: bool, k: int
 ) -> None:
     vectors, asked = units(rows, 8, seed), np.arange(0, rows, 1 + rows // 12)
-    index = build(vectors, factory, 8, seed)
+    index = build(vectors, factory, 32, seed)
     allowed = drawn_filter(vectors, share, seed, near)
     right = possible = 0
     with taking(way):

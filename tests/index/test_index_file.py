@@ -11,7 +11,7 @@ from recsys.artifacts.digests import sha256_file
 from recsys.errors import ArtifactInvalid
 from recsys.index import build, open_index, save, search
 
-FACTORIES = ["Flat", "SQfp16", "IVF16,Flat", "HNSW8"]
+FACTORIES = ["Flat", "SQfp16", "IVF16,Flat", "HNSW8", "HNSW8_SQfp16"]
 
 
 def saved(folder: Path, factory: str = "Flat", seed: int = 3, rows: int = 1_000) -> Path:

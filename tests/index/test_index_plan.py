@@ -25,15 +25,15 @@ def test_auto_tries_lists_beside_exact_search(rows: int, lists: tuple[int, int])
     few, many = (f"IVF{count},Flat" for count in lists)
     exact, *graph, fewer, more = plan(rows, 192, "auto", ROOM)
     assert (exact, fewer, more) == ("Flat", few, many)
-    assert graph == ([] if rows > 100_000 else ["HNSW32"])
+    assert graph == ([] if rows > 100_000 else ["HNSW32_SQfp16"])
     for factory in (few, many):
         assert plan(rows, 192, factory, ROOM) == (factory,)
 
 
 def test_a_graph_that_does_not_fit_is_not_tried() -> None:
-    fits = 40_000 * (4 * 192 + 256)
-    assert "HNSW32" in plan(40_000, 192, "auto", fits)
-    assert "HNSW32" not in plan(40_000, 192, "auto", fits - 1)
+    fits = 40_000 * (2 * 192 + 256)
+    assert "HNSW32_SQfp16" in plan(40_000, 192, "auto", fits)
+    assert "HNSW32_SQfp16" not in plan(40_000, 192, "auto", fits - 1)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,10 @@ def test_lists_hold_what_fits(rows: int, codes: str) -> None:
 
 @pytest.mark.parametrize(
     "factory",
-    ["Flat", "SQ8", "SQfp16", "HNSW32", "HNSW32,Flat", "IVF64,Flat", "IVF64,SQ8", "IVF64,PQ16"],
+    [
+        *("Flat", "SQ8", "SQfp16", "HNSW32", "HNSW32,Flat", "HNSW32_SQfp16"),
+        *("IVF64,Flat", "IVF64,SQ8", "IVF64,PQ16"),
+    ],
 )
 def test_a_known_factory_is_kept(factory: str) -> None:
     assert plan(40_000, 128, factory, ROOM) == (factory,)

@@ -7,7 +7,7 @@ from index.unit_vectors import brute_force, rows_of, units, with_duplicates
 from recsys.errors import ArtifactInvalid, QueryRejected
 from recsys.index import Way, build, search
 
-FACTORIES = ["Flat", "SQ8", "IVF16,Flat", "IVF16,SQ8", "HNSW8"]
+FACTORIES = ["Flat", "SQ8", "IVF16,Flat", "IVF16,SQ8", "HNSW8", "HNSW8_SQfp16"]
 
 
 def take(monkeypatch: pytest.MonkeyPatch, way: Way) -> None:
@@ -98,11 +98,11 @@ def test_more_neighbours_than_products_gives_every_product(factory: str) -> None
     assert found == brute_force(vectors, vectors[0], 5_000, excluded=0)
 
 
-@pytest.mark.parametrize("factory", ["SQ8", "IVF16,SQ8"])
+@pytest.mark.parametrize("factory", ["SQ8", "IVF16,SQ8", "HNSW16_SQfp16"])
 def test_scores_are_exact_cosines_under_a_rough_index(factory: str) -> None:
     vectors = units(1_000)
     for query, answer in zip(
-        vectors[:5], search(build(vectors, factory, 16, 0), vectors, vectors[:5], 10), strict=True
+        vectors[:5], search(build(vectors, factory, 64, 0), vectors, vectors[:5], 10), strict=True
     ):
         assert answer == brute_force(vectors, query, 10)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from recsys.index import Neighbours
 
@@ -35,12 +36,13 @@ def brute_force(
     allowed: np.ndarray | None = None,
     excluded: int | None = None,
 ) -> Neighbours:
-    scores = (vectors * query).sum(axis=1, dtype=np.float32)
+    """Summed in float64: what float32 makes of it may differ in the seventh digit."""
+    scores = (vectors.astype(np.float64) * query).sum(axis=1)
     rows = [
         row for row in range(len(vectors)) if row != excluded and (allowed is None or allowed[row])
     ]
     rows.sort(key=lambda row: (-scores[row], row))
-    return [(row, float(scores[row])) for row in rows[:k]]
+    return [(row, pytest.approx(scores[row], abs=1e-6)) for row in rows[:k]]
 
 
 def rows_of(found: Sequence[tuple[int, float]]) -> list[int]:

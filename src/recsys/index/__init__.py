@@ -3,7 +3,7 @@
 from recsys.index.build import Index, build, open_index, save
 from recsys.index.plan import plan
 from recsys.index.recall import FilteredRecall, RecallReport, measure_recall
-from recsys.index.search import Neighbours, search
+from recsys.index.search import Neighbours, exact_scores, search
 from recsys.index.tune import Candidate, Choice, choose
 from recsys.index.ways import Way, way_of
 
@@ -17,6 +17,7 @@ __all__ = [
     "Way",
     "build",
     "choose",
+    "exact_scores",
     "measure_recall",
     "open_index",
     "plan",

@@ -40,6 +40,7 @@ _KNOWN: Final = (
     faiss.IndexFlat,
     faiss.IndexScalarQuantizer,
     faiss.IndexHNSWFlat,
+    faiss.IndexHNSWSQ,
     faiss.IndexIVFFlat,
     faiss.IndexIVFScalarQuantizer,
     faiss.IndexIVFPQ,

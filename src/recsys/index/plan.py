@@ -17,6 +17,8 @@ _GRAPH_UP_TO: Final = 100_000
 _GRAPH_LINKS: Final = 32
 # Twice as many links on the ground as above it, four bytes each.
 _GRAPH_BYTES: Final = 2 * _GRAPH_LINKS * 4
+# Half-precision numbers find as much and are read sooner; scores are made of the vectors.
+_HALF_BYTES: Final = 2
 # FAISS keeps a row number beside each vector in a list.
 _ROW_NUMBER_BYTES: Final = 8
 # FAISS wants 39 training vectors for each centroid it learns (Clustering.h).
@@ -24,11 +26,11 @@ _TRAINING_VECTORS: Final = 39
 _PQ_CENTROIDS: Final = 256
 
 _ALLOWED: Final = (
-    "auto, Flat, SQ8, SQfp16, HNSW<links>, IVF<lists>,Flat, IVF<lists>,SQ8, IVF<lists>,SQfp16"
-    " or IVF<lists>,PQ<bytes>"
+    "auto, Flat, SQ8, SQfp16, HNSW<links>, HNSW<links>_SQfp16, IVF<lists>,Flat,"
+    " IVF<lists>,SQ8, IVF<lists>,SQfp16 or IVF<lists>,PQ<bytes>"
 )
 _PLAIN = re.compile(r"Flat|SQ8|SQfp16")
-_HNSW = re.compile(r"HNSW(?P<links>\d{1,4})(,Flat)?")
+_HNSW = re.compile(r"HNSW(?P<links>\d{1,4})(,Flat|_SQfp16)?")
 _IVF = re.compile(r"IVF(?P<lists>\d{1,7}),(Flat|SQ8|SQfp16|PQ(?P<bytes>\d{1,4}))")
 
 
@@ -70,8 +72,9 @@ def _by_size(rows: int, dimension: int, max_bytes: int) -> tuple[str, ...]:
         return ("Flat",)
     lists = 1 << round(math.log2(2 * math.sqrt(rows)))
     codes = _codes(rows, dimension, max_bytes)
-    graph_bytes = rows * (4 * dimension + _GRAPH_BYTES)
-    graph = (f"HNSW{_GRAPH_LINKS}",) if rows <= _GRAPH_UP_TO and graph_bytes <= max_bytes else ()
+    graph_bytes = rows * (_HALF_BYTES * dimension + _GRAPH_BYTES)
+    fits = rows <= _GRAPH_UP_TO and graph_bytes <= max_bytes
+    graph = (f"HNSW{_GRAPH_LINKS}_SQfp16",) if fits else ()
     return ("Flat", *graph, f"IVF{lists // 2},{codes}", f"IVF{lists},{codes}")
 
 

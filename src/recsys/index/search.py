@@ -106,6 +106,26 @@ def search(
     return _by_index(index, vectors, queries, k, among, own, way)
 
 
+def exact_scores(vectors: Vectors, query: Vectors, rows: Rows) -> Vectors:
+    """[r] float32: the cosines of a query [dimension] with these [r] int64 rows of the vectors.
+
+    ``vectors`` and ``query`` are C-contiguous, as FAISS reads them. Row by row and not a matrix
+    product, whose rounding depends on a row's place in it: identical products must tie.
+    """
+    scores = np.empty(len(rows), np.float32)
+    if len(rows):
+        _faiss.fvec_inner_products_by_idx(
+            _faiss.swig_ptr(scores),
+            _faiss.swig_ptr(query),
+            _faiss.swig_ptr(vectors),
+            _faiss.swig_ptr(rows),
+            vectors.shape[1],
+            1,
+            len(rows),
+        )
+    return scores
+
+
 @dataclass(frozen=True)
 class _Among:
     """The rows that may be found: those of ``allowed`` [total] bool, or all."""
@@ -164,7 +184,8 @@ def _check(
         raise ArtifactInvalid(f"{len(exclude)} exclusions for {len(queries)} queries")
     if k < 1:
         raise QueryRejected(f"k is {k}; ask for at least 1 neighbour")
-    if not np.isfinite(queries).all():
+    # A number that is not finite makes the sum of squares so.
+    if not math.isfinite(np.vdot(queries, queries)):
         raise ArtifactInvalid(
             "a query vector is not finite and so has no neighbours; the model that made it is unfit"
         )
@@ -177,13 +198,24 @@ def _at_first_look(
 
     What a shopper's request mostly is: the general way takes as long again as the index.
     """
-    fetch = min(_first_fetch(index, k, None), len(vectors))
-    with one_thread(True):
-        scores, ids = index.search(queries, fetch, params=_parameters(index, fetch, 1.0, None))
-    full = ids[0, -1] >= 0 and fetch > k
-    if not full or (fetch < len(vectors) and scores[0, -1] >= scores[0, k] - _ROUNDING):
+    rows = len(vectors)
+    fetch = min(_first_fetch(index, k, None), rows)
+    if fetch <= k:
         return None
-    return _ranked(vectors, queries[0], ids[0], k, excluded)
+    scores, ids = np.empty(fetch, np.float32), np.empty(fetch, np.int64)
+    with one_thread(True):
+        # What `index.search` wraps: its own checks take a tenth of a search, and are done.
+        index.search_c(
+            1,
+            _faiss.swig_ptr(queries),
+            fetch,
+            _faiss.swig_ptr(scores),
+            _faiss.swig_ptr(ids),
+            None,
+        )
+        if ids[-1] < 0 or (fetch < rows and scores[-1] >= scores[k] - _ROUNDING):
+            return None
+        return _ranked(vectors, queries[0], ids, k, excluded)
 
 
 def _by_index(
@@ -233,6 +265,8 @@ def _first_fetch(index: Any, k: int, times: float | None) -> int:
 
 
 def _parameters(index: Any, fetch: int, harder: float, selector: Any) -> Any:
+    if selector is None and harder == 1.0:
+        return None  # the index's own breadth, which FAISS raises to ``fetch``
     made = _shared_parameters if selector is None else partial(_made, sel=selector)
     if isinstance(index, faiss.IndexIVF):
         return made("IVF", nprobe=min(index.nlist, math.ceil(index.nprobe * harder)))
@@ -246,7 +280,7 @@ def _made(kind: str, **fields: Any) -> Any:
     return getattr(_faiss, f"SearchParameters{kind}")(**fields)
 
 
-# Searches that filter nothing share theirs: making them takes as long as a tenth of a search.
+# Searches that only over-fetch share theirs: making them takes as long as a tenth of a search.
 _shared_parameters = lru_cache(maxsize=64)(_made)
 
 
@@ -305,9 +339,7 @@ def _ranked(
     vectors: Vectors, query: Vectors, rows: Rows, k: int, excluded: int | None
 ) -> Neighbours:
     """The k best of the candidate rows by exact score."""
-    rows = np.sort(rows if excluded is None else rows[rows != excluded])
-    # Row by row and not a matrix product, whose rounding depends on a row's place in it:
-    # identical products must tie.
-    scores = (vectors[rows] * query).sum(axis=1, dtype=np.float32)
-    order = np.argsort(-scores, kind="stable")[:k]
-    return list(zip(rows[order].tolist(), scores[order].tolist(), strict=True))
+    scores = exact_scores(vectors, query, rows)
+    best = np.lexsort((rows, -scores))[: k + 1]
+    ranked = zip(rows[best].tolist(), scores[best].tolist(), strict=True)
+    return [(row, score) for row, score in ranked if row != excluded][:k]

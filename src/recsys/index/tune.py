@@ -132,7 +132,8 @@ def _along_graph(index: Any, queries: Vectors, k: int) -> tuple[float, float, in
     with one_thread(True):
         index.search(queries, k)
     compared, walked = counted.ndis / len(queries), counted.nhops / len(queries)
-    vector, links = index.d * _NUMBER_BYTES, index.hnsw.nb_neighbors(0) * _LINK_BYTES
+    vector = faiss.downcast_index(index.storage).sa_code_size()
+    links = index.hnsw.nb_neighbors(0) * _LINK_BYTES
     return compared, compared * vector + walked * links, index.ntotal * (vector + links)
 
 

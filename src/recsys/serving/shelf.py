@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.artifacts.products import ProductTable
-from recsys.index.search import Neighbours, search
+from recsys.index.search import Neighbours, exact_scores, search
 from recsys.serving.tail import Tail
 
 RELEASE: Final = "release"
@@ -104,9 +104,8 @@ class ChangedShelf:
         )
         places = self._place[self._first :]
         shown = places if allowed is None else places[allowed[places]]
-        vectors = self._tail[self._origin[shown] - self._first]
         return [
-            self._best(near, vectors, query, shown, k, row)
+            self._best(near, query, shown, k, row)
             for near, query, row in zip(in_release, queries, exclude, strict=True)
         ]
 
@@ -134,7 +133,6 @@ class ChangedShelf:
     def _best(
         self,
         near: Neighbours,
-        vectors: Vectors,
         query: Vectors,
         rows: Rows,
         k: int,
@@ -144,10 +142,9 @@ class ChangedShelf:
         table = np.array(near, np.float64).reshape(-1, 2)
         near_rows = self._place[table[:, 0].astype(np.int64)]
         stands = near_rows >= 0
-        # As the search scores: row by row, so that identical products tie.
-        scores = (vectors * query).sum(axis=1, dtype=np.float32)
         if own is not None:
-            rows, scores = rows[rows != own], scores[rows != own]
+            rows = rows[rows != own]
+        scores = exact_scores(self._tail, query, self._origin[rows] - self._first)
         all_rows = np.concatenate([near_rows[stands], rows])
         all_scores = np.concatenate([table[stands, 1], scores])
         order = np.lexsort((all_rows, -all_scores))[:k]
