@@ -325,7 +325,9 @@ class Settings(BaseSettings):
         90, ge=1, description="Nights whose content `recsys store gc` keeps; lineage always stays."
     )
     keep_releases: int = Field(
-        10, ge=2, description="Newest releases that `recsys store gc` keeps deployable."
+        10,
+        ge=2,
+        description="Newest releases that `recsys store gc` keeps deployable, beside pinned ones.",
     )
 
     # Lineage for others

@@ -14,11 +14,12 @@ from changes.changed import delist
 from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE
 from recsys.artifacts.live import write_live
+from recsys.artifacts.model import Mode, TrainingPlan
 from recsys.artifacts.release import Release
 from recsys.changes import Spool
 from recsys.cli.main import command_line
 from recsys.errors import BadInput, ContentRemoved
-from recsys.release import record_event
+from recsys.release import pin, record_event, unpin
 from recsys.settings import Settings, load_settings
 from recsys.stages.collect_garbage import collect_garbage
 from recsys.stages.night import Night
@@ -104,20 +105,66 @@ def test_releases_stay_with_all_they_were_made_of(settings: Settings) -> None:
     record_event(
         settings.releases_dir, event="rolled_back", release=live.id, previous=before.id, why="test"
     )
+    pin(settings.releases_dir, made[0][0].id, "ada", "the first one")
     for release, _, _ in made:
         grow_old(settings.releases_dir / release.id)
 
     freed = collect(settings)
 
-    kept = [False, True, True, False, True, True]  # before, live, and the two newest
+    kept = [True, True, True, False, True, True]  # pinned, before, live, and the two newest
     assert [is_there(settings, ref, "/seed") for _, ref, _ in made] == kept
     assert [is_there(settings, catalog, "/night") for _, _, catalog in made] == kept
     assert [(settings.releases_dir / release.id).is_dir() for release, _, _ in made] == kept
-    assert set(freed.releases) == {made[0][0].id, made[3][0].id}
+    assert freed.releases == (made[3][0].id,)
     assert freed.release_bytes > 0
     assert sorted(path.name for path in settings.releases_dir.iterdir() if path.is_dir()) == sorted(
         {*(release.id for (release, _, _), stays in zip(made, kept, strict=True) if stays), "live"}
     )
+
+    unpin(settings.releases_dir, made[0][0].id, "ada", "")
+    assert collect(settings).releases == (made[0][0].id,)
+    assert not is_there(settings, made[0][2], "/night")
+
+
+@pytest.mark.parametrize(("mode", "stays"), [("fine_tune", True), ("full", False)])
+def test_a_model_that_a_kept_one_was_fine_tuned_from_stays(
+    settings: Settings, mode: Mode, stays: bool
+) -> None:
+    old = model_of(settings, "2026-01-01", catalog_of(settings, "2026-01-01"))
+    plan = TrainingPlan(
+        validated="validated@" + "a" * 32,
+        split="splits@" + "a" * 32,
+        mode=mode,
+        reasons=("test",),
+        champion=old,
+        learned=old,
+        last_full=old,
+        fine_tunings=0,
+        figures={},
+    )
+    catalog = catalog_of(settings, "2026-01-02")
+    task = Task(Night(settings, "2026-01-02"), "plan_training", [catalog], {}, rooms=("planning",))
+    model = model_of(settings, "2026-01-02", task.publish(plan).ref)
+    release_of(settings, "2026-01-02", 1, model)
+    for day in range(3, 6):
+        model_of(settings, f"2026-01-0{day}", catalog_of(settings, f"2026-01-0{day}"))
+    collect(settings)
+    assert is_there(settings, model, "/weights")
+    assert is_there(settings, old, "/weights") is stays
+
+
+def model_of(settings: Settings, date: str, made_of: str) -> str:
+    """Commit one night's model, on a branch for what it was made of; returns its ref."""
+    store = Night(settings, date).store
+    store.ensure_repo(names.MODELS)
+    branch = names.parse_ref(made_of)[0]
+    message = json.dumps({"night": date})
+    inputs = [made_of]
+    with store.commit(
+        names.MODELS, inputs=inputs, message=message, branch=branch, replace=True
+    ) as writer:
+        writer.put("/weights", date.encode())
+    return writer.ref
 
 
 def test_a_release_whose_content_went_is_still_traced_to_its_catalog(settings: Settings) -> None:

@@ -59,9 +59,10 @@ def gc(
     """Free the content, release folders and scratch files that nothing needs any more.
 
     What stays: the newest commit of everything; the newest RECSYS_KEEP_NIGHTS nights; the
-    newest RECSYS_KEEP_RELEASES releases, the live one and the one before it, with all that
-    they were made of. Commits themselves always stay, so traces do too; opening a file whose
-    content went says when it was collected. Safe while nights run.
+    newest RECSYS_KEEP_RELEASES releases, the live one, the one before it and those that
+    `recsys releases --pin` named, with all that they were made of. Commits themselves always
+    stay, so traces do too; opening a file whose content went says when it was collected. Safe
+    while nights run. Pin a release that is tried on a cluster beside the live one.
 
     Example: recsys store gc --dry-run
     Example: RECSYS_KEEP_NIGHTS=30 recsys store gc

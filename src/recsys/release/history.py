@@ -15,15 +15,19 @@ from recsys.artifacts.digests import canonical_json
 from recsys.errors import BadInput
 
 HISTORY_FILE: Final = "history.jsonl"
-EventKind = Literal["deployed", "refused", "rolled_back", "rollback_lifted", "purged"]
+EventKind = Literal[
+    "deployed", "refused", "rolled_back", "rollback_lifted", "purged", "pinned", "unpinned"
+]
+# The events after which a release answers.
+WENT_LIVE: Final = ("deployed", "rolled_back", "purged")
 
 
 @dataclass(frozen=True)
 class Event:
-    """One deployment, refusal, rollback, its lifting, or purge.
+    """One deployment, refusal, rollback, its lifting, purge, pin, or its end.
 
-    ``release`` is what was made live (or refused), ``previous`` was live before, ``when`` is
-    UTC in ISO 8601, ``who`` the person, empty when the night did it.
+    ``release`` is what was made live (or refused, or pinned), ``previous`` was live before,
+    ``when`` is UTC in ISO 8601, ``who`` the person, empty when the night did it.
     """
 
     event: str

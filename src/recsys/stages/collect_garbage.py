@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,13 @@ from typing import Final
 from recsys import names, release
 from recsys.artifacts.live import living_workers, read_live
 from recsys.changes import Spool
-from recsys.errors import BadInput
+from recsys.errors import BadInput, CommitNotFound, ContentRemoved
 from recsys.provenance import CommitInfo
 from recsys.provenance.compaction import Collected
 from recsys.provenance.embedded import EmbeddedStore
 from recsys.settings import Settings
 from recsys.stages.night import REPO_OF_STAGE, Night
+from recsys.stages.plan_training import plan_of
 from recsys.stages.record import commit_record
 
 _STALE_SECONDS: Final = 24 * 3600
@@ -32,7 +34,6 @@ _SCRATCH: Final = (
     "parts-*",
     "reproduce-*",
 )
-_WENT_LIVE: Final = ("deployed", "rolled_back", "purged")
 _FIRST_NIGHT: Final = "1970-01-01"  # an older one is no date, but a command's placeholder
 
 
@@ -55,9 +56,9 @@ def collect_garbage(night: Night, *, dry_run: bool = False) -> Freed:
     """Free what nothing needs; ``dry_run`` only tells.
 
     Kept are the newest commit of every branch, the commits of the newest ``keep_nights``
-    nights, the newest ``keep_releases`` releases, the live one, the one before it and those
-    that a worker still answers with, all that these were made of, and every commit of a repo
-    that people fill (overrides, say).
+    nights, the newest ``keep_releases`` releases, the live one, the one before it, the pinned
+    ones and those that a worker still answers with, all that these were made of (with the model
+    that theirs was fine-tuned from), and every commit of a repo that people fill (overrides, say).
 
     Raises
     ------
@@ -106,7 +107,20 @@ def _kept_commits(night: Night, store: EmbeddedStore) -> Iterator[str]:
             of_people = repo not in REPO_OF_STAGE.values() and repo != names.CHANGES
             if of_people or _night_of(commit, night.settings) in kept:
                 yield commit.ref
-    yield from _kept_releases(night.settings, repos.get(names.RELEASES, [])).values()
+    releases = _kept_releases(night.settings, repos.get(names.RELEASES, [])).values()
+    for ref in releases:
+        yield ref
+        yield from _went_on_from(night, ref)
+
+
+def _went_on_from(night: Night, ref: str) -> Iterator[str]:
+    """The model that a release's went on from, which its plan names but is no input."""
+    for commit in night.store.upstream(ref):
+        if names.parse_ref(commit.ref)[0] == names.MODELS:
+            with suppress(ContentRemoved, CommitNotFound):
+                plan = plan_of(night, commit.ref)
+                if plan is not None and plan.artifact.mode != "full":
+                    yield plan.artifact.champion
 
 
 def _night_of(commit: CommitInfo, settings: Settings) -> str:
@@ -132,14 +146,21 @@ def _kept_releases(settings: Settings, commits: Iterable[CommitInfo]) -> dict[st
 
 
 def _in_use(settings: Settings) -> set[str | None]:
-    """The live release, the one that was live before it, and what workers answer with."""
+    """The live release, the one before it, the pinned ones, and what workers answer with."""
     live = read_live(settings.releases_dir)
-    events = reversed(release.history(settings.releases_dir))
+    events = release.history(settings.releases_dir)
     before = (
-        event.previous for event in events if event.release == live and event.event in _WENT_LIVE
+        event.previous
+        for event in reversed(events)
+        if event.release == live and event.event in release.WENT_LIVE
     )
     workers = living_workers(settings.serving_dir)
-    return {live, next(before, None), *(worker.release for worker in workers)}
+    return {
+        live,
+        next(before, None),
+        *release.pins(events),
+        *(worker.release for worker in workers),
+    }
 
 
 def _old_releases(night: Night, store: EmbeddedStore) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from recsys.artifacts.release import Release
 from recsys.artifacts.verdict import Verdict
 from recsys.changes import Spool
 from recsys.errors import RecsysError
-from recsys.release import history, record_event
+from recsys.release import WENT_LIVE, history, record_event
 from recsys.stages.assemble_release import restore
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
@@ -91,7 +91,7 @@ def _in_service(releases_dir: Path, release_id: str) -> str | None:
     live = read_live(releases_dir)
     if live != release_id:
         return live
-    good = [event.release for event in history(releases_dir) if event.event != "refused"]
+    good = [event.release for event in history(releases_dir) if event.event in WENT_LIVE]
     return good[-1] if good else None
 
 

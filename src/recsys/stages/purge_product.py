@@ -190,6 +190,7 @@ def _replace_releases(night: Night, purge: Purge, intent: str) -> Purge:
             new = redact(night, old, purge.products, intent).id
             purge = replace(purge, releases={**purge.releases, old: new})
             _note(night, purge)
+            release.carry_pin(releases_dir, old, new)
             if old == live:
                 _make_live(night, new, old, purge)
             advance(1)

@@ -81,7 +81,7 @@ def _before(night: Night, live: str | None) -> str:
     was_live = [
         replaced.successor(event.release)
         for event in release.history(night.settings.releases_dir)
-        if event.event in ("deployed", "rolled_back", "purged")
+        if event.event in release.WENT_LIVE
     ]
     for release_id in reversed(was_live):
         if release_id != live:
