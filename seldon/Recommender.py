@@ -24,11 +24,14 @@ from werkzeug.exceptions import (
     LengthRequired,
     MethodNotAllowed,
     NotFound,
+    Unauthorized,
 )
 
+from recsys import names
 from recsys.changes import Inbox, Spool
 from recsys.errors import QueryRejected, ServiceUnavailable
 from recsys.images import ImageLimits
+from recsys.serving.access import Access
 from recsys.serving.contract import openapi
 from recsys.serving.engine import ServingRelease
 from recsys.serving.live import LiveRelease
@@ -75,7 +78,9 @@ class Recommender:
         self._settings = load_settings()
         self._live: LiveRelease | None = None
         self._service: PredictionService | None = None
-        self.model_error_handler = _error_handler(max_body_bytes(self._settings))
+        self.model_error_handler = _error_handler(
+            max_body_bytes(self._settings), access(self._settings)
+        )
         # Seldon would ask for it once, before there is a release, and say the same for ever.
         for path in _METADATA:
             self.model_error_handler.add_url_rule(path, view_func=self._metadata)
@@ -142,9 +147,10 @@ class Recommender:
         return response
 
     def _contract(self) -> Response:
-        response: Response = jsonify(
-            openapi(request_limits(self._settings), max_body_bytes(self._settings))
-        )
+        settings = self._settings
+        secured = not access(settings).open
+        document = openapi(request_limits(settings), max_body_bytes(settings), secured=secured)
+        response: Response = jsonify(document)
         return response
 
     def _loaded(self) -> PredictionService:
@@ -177,13 +183,18 @@ def request_limits(settings: Settings) -> RequestLimits:
     )
 
 
+def access(settings: Settings) -> Access:
+    """Who may ask for predictions and metadata."""
+    return Access(settings.read_serving_token())
+
+
 def max_body_bytes(settings: Settings) -> int:
     """The largest request body: four of the largest images as base64, and a little JSON."""
     return _LARGEST_IMAGES * (settings.max_image_bytes + 2) // 3 * 4 + _JSON_BYTES
 
 
-def _error_handler(body_bytes: int) -> Blueprint:
-    """The blueprint that Seldon registers: known routes only, and errors as JSON."""
+def _error_handler(body_bytes: int, access: Access) -> Blueprint:
+    """The blueprint that Seldon registers: known routes, bearers of the token, errors as JSON."""
     blueprint = Blueprint("recsys", __name__)
 
     @blueprint.before_app_request
@@ -198,6 +209,14 @@ def _error_handler(body_bytes: int) -> Blueprint:
             raise MethodNotAllowed(
                 list(allowed), f"{request.path} takes {' or '.join(allowed)}, not {request.method}"
             )
+
+    @blueprint.before_app_request
+    def bearers_of_the_token_only() -> None:
+        headers = request.headers
+        sent = headers.get("Authorization"), headers.get(names.TOKEN_HEADER)
+        if not access.admits(request.path, *sent):
+            _drain(request.stream, min(request.content_length or 0, body_bytes))
+            raise Unauthorized("send this service's token, as Authorization: Bearer <token>")
 
     @blueprint.before_app_request
     def bounded_bodies_only() -> None:
@@ -229,6 +248,8 @@ def _error_handler(body_bytes: int) -> Blueprint:
         response = _status(code, reason, error.description or error.name)
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or ())
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="recsys"'
         return response
 
     # Seldon parses form fields and query strings without a net.

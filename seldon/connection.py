@@ -7,6 +7,7 @@ few bytes and holds nobody up. Where a request ends is gunicorn's own reading of
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from gunicorn.http.body import LengthReader
@@ -97,11 +98,11 @@ class Connection:
             self._received += data
         return len(data) or None
 
-    def take(self, config: Any, max_body_bytes: int) -> bool:
+    def take(self, config: Any, max_body_bytes: int, admits: Callable[[Any], bool]) -> bool:
         """Whether a whole request is here.
 
-        One whose body is too large, or of no known length, counts as whole without it: it is
-        refused anyway, and the connection with it.
+        One that is not admitted, or whose body is too large, or of no known length, counts as
+        whole without it: it is refused anyway, and the connection with it.
 
         Raises
         ------
@@ -118,7 +119,8 @@ class Connection:
             del self._received[: len(head)]
             self.request = Request(config, IterUnreader([head]), self.client)
             length = _body_length(self.request)
-            self.unread = length is None or length > max_body_bytes
+            too_long = length is None or length > max_body_bytes
+            self.unread = too_long or not admits(self.request)
             self._length = 0 if self.unread or length is None else length
             self._let_go_on()
         return self._whole

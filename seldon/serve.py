@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication
 
+from recsys.serving.access import Access
 from recsys.settings import Settings, load_settings
 from worker import BufferingWorker
 
@@ -26,8 +27,9 @@ _GRACE_SECONDS: Final = 10
 class Microservice(BaseApplication):  # type: ignore[misc]
     """Gunicorn around Seldon's app, which every worker builds and loads for itself."""
 
-    def __init__(self, settings: Settings, max_body_bytes: int) -> None:
+    def __init__(self, settings: Settings, max_body_bytes: int, access: Access) -> None:
         self._settings = settings
+        self.access = access
         self.max_waiting = settings.max_waiting
         self.max_body_bytes = max_body_bytes
         super().__init__()
@@ -84,7 +86,8 @@ def main() -> None:
 
     logging.getLogger("seldon_core").setLevel(logging.WARNING)
     settings = load_settings()
-    Microservice(settings, Recommender.max_body_bytes(settings)).run()
+    body_bytes, access = Recommender.max_body_bytes(settings), Recommender.access(settings)
+    Microservice(settings, body_bytes, access).run()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.base import Worker
 
 from connection import CHUNK_BYTES, Connection
+from recsys import names
 
 _POLL_SECONDS: Final = 1.0
 # From the first byte of a request to its last.
@@ -57,7 +58,7 @@ _FAILURE: Final = 1  # seldon.protos.Status.StatusFlag
 
 
 class BufferingWorker(Worker):  # type: ignore[misc]
-    """Run by gunicorn around an application with ``max_waiting`` and ``max_body_bytes``."""
+    """Run by gunicorn around an app with ``max_waiting``, ``max_body_bytes`` and ``access``."""
 
     def run(self) -> None:
         """Answer until told to end, then what has begun."""
@@ -158,7 +159,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _take(self, connection: Connection) -> None:
         """Give a request that is whole its place in the queue, or say why not."""
         try:
-            whole = connection.take(self.cfg, self.app.max_body_bytes)
+            whole = connection.take(self.cfg, self.app.max_body_bytes, self._admits)
         except (ParseException, ValueError) as error:
             self._refuse(connection, HTTPStatus.BAD_REQUEST, "BAD_REQUEST", f"no HTTP: {error}")
             return
@@ -170,6 +171,12 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             self._ready.append(connection)
         elif whole or self._holds_too_much(connection):
             self._turn_away(connection)
+
+    def _admits(self, request: Any) -> bool:
+        """Whether its body is worth reading; the application says so to the client."""
+        sent = dict(request.headers)
+        own = sent.get(names.TOKEN_HEADER.upper())
+        return bool(self.app.access.admits(request.path, sent.get("AUTHORIZATION"), own))
 
     def _has_room(self) -> bool:
         """Whether another request may wait; who comes while none does need not."""

@@ -136,3 +136,26 @@ def test_the_likeness_names_attributes_with_their_shares() -> None:
 def test_a_likeness_that_cannot_be_learned_is_refused(text: str) -> None:
     with pytest.raises(SettingsInvalid, match="articleType needs a share above 0"):
         load_settings(likeness=text)
+
+
+@pytest.mark.parametrize("token", ["short", "with a space in between", "é" * 20, "line\nbreak" * 3])
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(SettingsInvalid, match="openssl rand") as caught:
+        load_settings(serving_token=token)
+    assert token not in str(caught.value)
+
+
+def test_the_token_may_stand_in_a_file(tmp_path: Path) -> None:
+    place = tmp_path / "token"
+    settings = load_settings(serving_token_file=place)
+    with pytest.raises(SettingsInvalid, match="cannot be read"):
+        settings.read_serving_token()
+    place.write_text("not a token\n")
+    with pytest.raises(SettingsInvalid, match="holds no token") as caught:
+        settings.read_serving_token()
+    assert "not a token" not in str(caught.value)
+    place.write_text("0123456789abcdef\n")
+    assert settings.read_serving_token() == "0123456789abcdef"
+    assert load_settings(serving_token_file="").read_serving_token() == ""
+    with pytest.raises(SettingsInvalid, match="one says it"):
+        load_settings(serving_token="h" * 16, serving_token_file=place)

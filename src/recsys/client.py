@@ -138,7 +138,7 @@ class Recommender:
     url
         Of its predictions.
     token
-        Sent as a bearer token, where a proxy asks for one.
+        Sent as a bearer token, where the service (RECSYS_SERVING_TOKEN) or a proxy asks for one.
     timeout_seconds
         How long one attempt may take.
     attempts

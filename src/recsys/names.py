@@ -51,6 +51,9 @@ LINEAGE_NAMESPACE: Final = "recsys"
 # Requests that deployment makes carry this in front of their puid; they are no shopper's.
 PROBE_PUID: Final = "probe-"
 
+# Where the service's token may stand, too: some proxies take ``Authorization`` for themselves.
+TOKEN_HEADER: Final = "X-Recsys-Token"  # noqa: S105 - the name, not a token
+
 # Suites under expectations/, one file each.
 SUITE_DELIVERY: Final = "delivery"
 SUITE_PRODUCTS: Final = "products"

@@ -33,7 +33,9 @@ DRAWN = "drawn"
 # Where OpenLineage servers take events.
 LINEAGE_ENDPOINT = "api/v1/lineage"
 # Settings whose value no message may show.
-_SECRET = frozenset({"pachd_token", "openlineage_url"})
+_SECRET = frozenset({"pachd_token", "openlineage_url", "serving_token"})
+# Of a bearer token (RFC 6750), long enough not to be guessed.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*")
 
 
 class Settings(BaseSettings):
@@ -209,6 +211,14 @@ class Settings(BaseSettings):
         description="Requests that may wait for a serving worker; more are told 503 and when to"
         " come again.",
     )
+    serving_token: SecretStr = Field(
+        SecretStr(""),
+        description="Whoever asks for predictions or metadata must send this bearer token;"
+        " empty: nobody need. Health is open to all.",
+    )
+    serving_token_file: Path | None = Field(
+        None, description="The file that holds that token instead."
+    )
     default_k: int = Field(10, ge=1, description="Recommendations when a query does not say.")
     max_k: int = Field(100, ge=1, le=10_000, description="Most recommendations in an answer.")
     max_queries: int = Field(32, ge=1, description="Most queries in one request.")
@@ -292,6 +302,11 @@ class Settings(BaseSettings):
     kubernetes_claim_path: str = Field(
         "", description="The state_dir's path in that claim; empty: all of it."
     )
+    kubernetes_token_secret: str = Field(
+        "",
+        description="The Secret whose key `token` holds the serving token, for the pods; the"
+        " platform itself gets it by serving_token or serving_token_file.",
+    )
     kubernetes_replicas: int = Field(2, ge=1, le=1_000, description="Pods that always serve.")
     kubernetes_max_replicas: int = Field(
         4, ge=1, le=1_000, description="Most pods under load; as many as always: no autoscaling."
@@ -349,18 +364,38 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then ``recsys.toml``."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("pachd_root_certs", "backbone_weights", "kubernetes_config", mode="before")
+    @field_validator(
+        *("pachd_root_certs", "backbone_weights", "kubernetes_config", "serving_token_file"),
+        mode="before",
+    )
     @classmethod
     def _none_if_empty(cls, path: object) -> object:
         # Compose files pass what is not set as an empty text.
         return None if path == "" else path
 
     @field_validator(
-        "state_dir", "expectations_dir", "pachd_root_certs", "backbone_weights", "kubernetes_config"
+        *("state_dir", "expectations_dir", "pachd_root_certs", "backbone_weights"),
+        *("kubernetes_config", "serving_token_file"),
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
+
+    @field_validator("serving_token")
+    @classmethod
+    def _usable_token(cls, token: SecretStr) -> SecretStr:
+        if token.get_secret_value() and not _TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError(
+                "a token is 16 to 512 letters, digits and ._~+/-; `openssl rand -hex 32` makes one"
+            )
+        return token
+
+    @field_validator("kubernetes_token_secret")
+    @classmethod
+    def _secret_name(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", name):
+            raise ValueError("it is the name of a Secret: lower-case letters, digits, - and .")
+        return name
 
     @field_validator("openlineage_url")
     @classmethod
@@ -478,6 +513,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "deploy_target is kubernetes, but kubernetes_image or kubernetes_claim is not set"
             )
+        has_token = bool(self.serving_token.get_secret_value() or self.serving_token_file)
+        if self.serving_token.get_secret_value() and self.serving_token_file:
+            raise ValueError("both serving_token and serving_token_file are set; one says it")
+        if self.deploy_target == "kubernetes" and has_token != bool(self.kubernetes_token_secret):
+            raise ValueError(
+                "the pods and whoever probes them need the same token: set kubernetes_token_secret"
+                " together with serving_token or serving_token_file"
+            )
         if self.kubernetes_replicas > self.kubernetes_max_replicas:
             raise ValueError(
                 f"kubernetes_replicas {self.kubernetes_replicas} is above"
@@ -487,6 +530,30 @@ class Settings(BaseSettings):
         if len(set(ports)) != len(ports):
             raise ValueError(f"two services share a port: {sorted(ports)}")
         return self
+
+    def read_serving_token(self) -> str:
+        """The token that the service asks for, from wherever it is; empty for none.
+
+        Raises
+        ------
+        SettingsInvalid
+            Its file cannot be read, or holds no token.
+        """
+        if self.serving_token_file is None:
+            return self.serving_token.get_secret_value()
+        try:
+            token = self.serving_token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsInvalid(
+                f"RECSYS_SERVING_TOKEN_FILE cannot be read: {type(error).__name__} of"
+                f" {self.serving_token_file}"
+            ) from error
+        if not _TOKEN.fullmatch(token):
+            raise SettingsInvalid(
+                f"{self.serving_token_file} (RECSYS_SERVING_TOKEN_FILE) holds no token of 16 to"
+                " 512 letters, digits and ._~+/-"
+            )
+        return token
 
     # Places under state_dir; nothing is created by asking.
     @property

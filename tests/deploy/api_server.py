@@ -84,6 +84,7 @@ class Request:
     query: dict[str, str]
     content_type: str | None
     body: Any
+    token: str | None
 
 
 @dataclass
@@ -275,6 +276,7 @@ def api_server() -> Iterator[ApiServer]:
                 query,
                 self.headers.get("Content-Type"),
                 json.loads(sent) if sent else None,
+                self.headers.get("X-Recsys-Token"),
             )
             code, body = double.answer(request, self.headers.get("Authorization"))
             text = (body if isinstance(body, str) else json.dumps(body)).encode()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import SecretStr
 
 from deploy import api_server as double
 from deploy.api_server import (
@@ -394,6 +395,12 @@ def test_a_probe_tells_how_each_product_is_answered(target, with_one_live, relea
     good, unknown = target.probe([IDS[0], "99"], releases[0])
     assert (good["status_code"], good["results"], good["top_score"]) == (200, 1, 0.75)
     assert (unknown["status_code"], unknown["release_matches"]) == (404, False)
+
+
+def test_a_probe_sends_the_token_past_the_proxy(with_one_live, settings, releases):
+    told = {"serving_token": SecretStr("0123456789abcdef"), "kubernetes_token_secret": "shop"}
+    target_of(settings, **told).probe([IDS[0]], releases[0])
+    assert {request.token for request in with_one_live.sent("POST")} == {"0123456789abcdef"}
 
 
 def test_a_probe_that_the_role_does_not_allow_says_so(target, with_one_live, releases):

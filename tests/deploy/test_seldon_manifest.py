@@ -209,7 +209,26 @@ def test_every_setting_that_the_component_reads_is_passed_on():
     read = set(re.findall(r"settings\.(\w+)", component_text))
     # A pod's folders are its own, and it sees no spool of changes.
     of_this_machine = {"releases_dir", "serving_dir", "changes_dir", "max_changes"}
-    assert read - of_this_machine - {"load_settings"} == set(ANSWERING)
+    by_reference = {"read_serving_token"}
+    assert read - of_this_machine - by_reference - {"load_settings"} == set(ANSWERING)
+
+
+def test_a_pod_finds_the_token_in_a_secret_and_the_manifest_does_not_hold_it():
+    token = "shop-4711-do-not-tell-anyone"
+    settings = cluster(
+        deploy_target="kubernetes", serving_token=token, kubernetes_token_secret="shop"
+    )
+    found = predictor(settings, LIVE, "live")
+    assert token not in str(found)
+    (container,) = found["componentSpecs"][0]["spec"]["containers"]
+    (variable,) = [item for item in container["env"] if item["name"] == "RECSYS_SERVING_TOKEN"]
+    assert variable["valueFrom"] == {"secretKeyRef": {"name": "shop", "key": "token"}}
+
+
+@pytest.mark.parametrize("one", [{"serving_token": "0" * 16}, {"kubernetes_token_secret": "shop"}])
+def test_pods_that_ask_for_a_token_nobody_sends_are_refused(one):
+    with pytest.raises(SettingsInvalid, match="the same token"):
+        cluster(deploy_target="kubernetes", **one)
 
 
 def test_a_name_that_is_no_release_is_not_rendered():

@@ -11,6 +11,7 @@ import pytest
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import DatasetEvent, StaticDataset
 
+from recsys.deploy.manifest import ANSWERING
 from recsys.services.environment import (
     airflow_environment,
     airflow_login,
@@ -75,6 +76,19 @@ def test_only_airflow_is_told_the_token(tmp_path: Path) -> None:
     assert airflow_environment(settings)["RECSYS_PACHD_TOKEN"] == "hush-4711"
     others = {**mlflow_environment(settings), **serving_environment(settings)}
     assert "hush-4711" not in str(others)
+
+
+def test_the_microservice_is_told_all_that_decides_how_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"boost": {"season": {"Summer": 0.1}}, "collapse": False, "min_score": 0.5}
+    settings = load_settings(state_dir=tmp_path, serving_token="h" * 16, **asked)
+    for name, value in serving_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    there = load_settings()
+    for name in (*ANSWERING, "serving_token", "max_changes"):
+        assert getattr(there, name) == getattr(settings, name), name
+    assert "h" * 16 not in str(mlflow_environment(settings))
 
 
 def test_lineage_is_sent_to_nobody_unless_told(settings: Settings) -> None:

@@ -93,9 +93,13 @@ def test_a_commit_records_who_ran_it(night: Night) -> None:
 
 
 def test_no_place_port_or_secret_is_recorded(tmp_path: Path) -> None:
-    settings = load_settings(state_dir=tmp_path, pachd_token="hush", pachd_address="grpc://h:1")
+    settings = load_settings(
+        state_dir=tmp_path, pachd_token="hush", pachd_address="grpc://h:1", serving_token="h" * 16
+    )
     recorded = recorded_settings(settings)
-    assert not {"state_dir", "seldon_port", "pachd_token", "pachd_address"} & set(recorded)
+    assert not {"state_dir", "seldon_port", "pachd_token", "pachd_address", "serving_token"} & set(
+        recorded
+    )
     assert recorded["epochs"] == settings.epochs
 
 

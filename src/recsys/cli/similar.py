@@ -89,7 +89,8 @@ def ask(
         query["k"] = k
     if where:
         query["where"] = where
-    with Recommender(settings.predictions_url, attempts=_ATTEMPTS) as recommender:
+    token = settings.read_serving_token() or None
+    with Recommender(settings.predictions_url, token=token, attempts=_ATTEMPTS) as recommender:
         return recommender.predict(query)
 
 

@@ -6,7 +6,7 @@ Every failure leaves here as an error of ours that says what to do.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -154,14 +154,16 @@ class Cluster:
             (item.metadata.labels or {}).get(ROLE_LABEL, ""): _rollout(item) for item in found.items
         }
 
-    def post(self, service: str, path: str, message: Object) -> tuple[int, object]:
+    def post(
+        self, service: str, path: str, message: Object, headers: Mapping[str, str]
+    ) -> tuple[int, object]:
         """Status code and parsed body of a request, through the API server's proxy."""
         with self._asking(f"ask service {service} through the API server"):
             try:
                 response = self._api.call_api(
                     f"/api/v1/namespaces/{self._namespace}/services/{service}:http/proxy{path}",
                     "POST",
-                    header_params={"Content-Type": "application/json"},
+                    header_params={"Content-Type": "application/json", **headers},
                     body=message,
                     auth_settings=["BearerToken"],
                     _preload_content=False,

@@ -19,7 +19,7 @@ from recsys.deploy.manifest import (
     seldon_deployment,
 )
 from recsys.deploy.port import Deployment, ProbeRow
-from recsys.deploy.probing import probe_row, question, verified
+from recsys.deploy.probing import probe_row, question, token_headers, verified
 from recsys.deploy.waiting import Obstacle, wait
 from recsys.errors import BadInput, DeployFailed, RecsysError, ServiceUnavailable
 from recsys.settings import Settings
@@ -215,7 +215,9 @@ class KubernetesSeldon:
 
     def _ask(self, product_id: str, release: str, role: Role) -> ProbeRow:
         service = f"{self._settings.kubernetes_name}-{role}"
-        status_code, body = self._cluster.post(service, _PREDICTIONS, question(product_id))
+        status_code, body = self._cluster.post(
+            service, _PREDICTIONS, question(product_id), token_headers(self._settings)
+        )
         return probe_row(product_id, release, status_code, body)
 
     def _back_to(self, former: Object | None, previous: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import httpx
 from recsys.artifacts.live import WorkerStatus, clear_live, living_workers, read_live, write_live
 from recsys.changes import Spool
 from recsys.deploy.port import Deployment, ProbeRow
-from recsys.deploy.probing import probe_row, question, verified
+from recsys.deploy.probing import probe_row, question, token_headers, verified
 from recsys.deploy.waiting import Obstacle, wait
 from recsys.errors import DeployFailed, ServiceUnavailable
 from recsys.settings import Settings
@@ -31,6 +31,7 @@ def local_seldon(settings: Settings) -> LocalSeldon:
         spool=Spool(settings.changes_dir),
         predictions_url=settings.predictions_url,
         timeout_seconds=settings.deploy_timeout_seconds,
+        headers=token_headers(settings),
     )
 
 
@@ -49,6 +50,8 @@ class LocalSeldon:
         Where the service answers.
     timeout_seconds
         How long every worker together may take to change over.
+    headers
+        Sent with every request.
     """
 
     def __init__(
@@ -58,12 +61,15 @@ class LocalSeldon:
         spool: Spool,
         predictions_url: str,
         timeout_seconds: float,
+        *,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._releases_dir = releases_dir
         self._serving_dir = serving_dir
         self._spool = spool
         self._url = predictions_url
         self._timeout_seconds = timeout_seconds
+        self._headers = dict(headers or {})
 
     def deploy(self, release_id: str) -> Deployment:
         """See `DeploymentTarget`. The pointer moves only for a release that verifies."""
@@ -155,7 +161,7 @@ class LocalSeldon:
 
     def _client(self) -> httpx.Client:
         # The service is on this machine: a proxy of the environment is not for it.
-        return httpx.Client(timeout=_REQUEST_SECONDS, trust_env=False)
+        return httpx.Client(timeout=_REQUEST_SECONDS, trust_env=False, headers=self._headers)
 
     def _workers(self) -> list[WorkerStatus]:
         return living_workers(self._serving_dir)

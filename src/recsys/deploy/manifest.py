@@ -208,6 +208,7 @@ def _container(settings: Settings, release_id: str) -> Object:
                 for name in sorted(told)
             ),
             {"name": "POD_NAME", "valueFrom": pod_name},
+            *_token(settings),
         ],
         "volumeMounts": [
             {"name": "own", "mountPath": _STATE},
@@ -231,6 +232,14 @@ def _container(settings: Settings, release_id: str) -> Object:
         # Nobody is sent here any more before the workers are told to end.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}},
     }
+
+
+def _token(settings: Settings) -> list[Object]:
+    """Where a pod finds the token that it asks for; the token itself is never rendered."""
+    if not settings.kubernetes_token_secret:
+        return []
+    key = {"name": settings.kubernetes_token_secret, "key": "token"}
+    return [{"name": "RECSYS_SERVING_TOKEN", "valueFrom": {"secretKeyRef": key}}]
 
 
 def _probe(path: str, every: int, failures: int) -> Object:

@@ -12,6 +12,7 @@ from recsys.artifacts.release import read_manifest, verify_release
 from recsys.changes import Spool
 from recsys.deploy.port import ProbeRow
 from recsys.errors import ArtifactInvalid, DeployFailed, ReleaseUnknown
+from recsys.settings import Settings
 
 
 def verified(releases_dir: Path, release_id: str, spool: Spool | None = None) -> str:
@@ -45,6 +46,15 @@ def question(product_id: str) -> dict[str, Any]:
     """A prediction request that no report counts as a shopper's."""
     puid = names.PROBE_PUID + secrets.token_hex(8)
     return {"jsonData": {"product_id": product_id}, "meta": {"puid": puid}}
+
+
+def token_headers(settings: Settings) -> dict[str, str]:
+    """What a request says where the service asks for its token.
+
+    Not in ``Authorization``, which the API server's proxy takes for itself.
+    """
+    token = settings.read_serving_token()
+    return {names.TOKEN_HEADER: token} if token else {}
 
 
 def probe_row(product_id: str, release: str, status_code: int, body: object) -> ProbeRow:

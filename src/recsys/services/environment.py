@@ -42,6 +42,16 @@ _SERVING = {
         "DEFAULT_K",
         "MAX_K",
         "MAX_QUERIES",
+        "MAX_LISTED_PRODUCTS",
+        "MAX_BOOST",
+        "MAX_CHANGES",
+        "CANDIDATES_PER_RESULT",
+        "COLLAPSE",
+        "MIN_SCORE",
+        "DIVERSITY",
+        "BOOST",
+        "SERVING_TOKEN",
+        "SERVING_TOKEN_FILE",
         "SAMPLE_EVERY",
         "SAMPLE_REQUESTS",
         "SAMPLE_BYTES",
@@ -59,12 +69,13 @@ def inherited_environment() -> dict[str, str]:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting as its ``RECSYS_…`` variable, so that services see what we see."""
     values = settings.model_dump(exclude_none=True)
-    return {
-        f"RECSYS_{name.upper()}": value.get_secret_value()
-        if isinstance(value, SecretStr)
-        else str(value)
-        for name, value in values.items()
-    }
+    return {f"RECSYS_{name.upper()}": _text(value) for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def serving_environment(settings: Settings) -> dict[str, str]:

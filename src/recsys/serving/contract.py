@@ -11,6 +11,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
+from recsys import names
 from recsys.serving.requests import (
     MAX_BOOSTS,
     MAX_CONDITIONS,
@@ -24,7 +25,16 @@ from recsys.serving.shelf import RELEASE, TAIL
 Schema = dict[str, Any]
 
 VERSION: Final = "1.0.0"
-TOKEN_HEADER: Final = "X-Recsys-Token"  # noqa: S105 - the name, not a token
+# What is told without a token: probes know none, and documents hold nothing of the shop.
+OPEN_PATHS: Final = frozenset(
+    (
+        "/health/ping",
+        "/health/status",
+        "/api/v1.0/health/status",
+        "/openapi.json",
+        "/seldon.json",
+    )
+)
 _FAILURE: Final = 1  # seldon.protos.Status.StatusFlag
 # What each code means here; the body is always a `Failure`.
 _REFUSALS: Final = {
@@ -65,7 +75,7 @@ def openapi(limits: RequestLimits, max_body_bytes: int, *, secured: bool = False
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
-                "header": {"type": "apiKey", "in": "header", "name": TOKEN_HEADER},
+                "header": {"type": "apiKey", "in": "header", "name": names.TOKEN_HEADER},
             },
             "schemas": {**_asked(limits), **_answered(limits)},
             "responses": {code.phrase.replace(" ", ""): _refusal(code) for code in _REFUSALS},

@@ -49,7 +49,8 @@ _LIBRARIES = (
 _NOT_RECORDED = frozenset(
     name
     for name in Settings.model_fields
-    if name.endswith(("_dir", "_port", "_url", "_seconds")) or name.startswith("pachd_")
+    if name.endswith(("_dir", "_port", "_url", "_seconds"))
+    or name.startswith(("pachd_", "serving_token"))
 )
 
 
