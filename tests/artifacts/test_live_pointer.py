@@ -92,3 +92,17 @@ def test_only_workers_that_run_count(tmp_path):
 
 def test_without_a_folder_no_worker_lives(tmp_path):
     assert living_workers(tmp_path / "nowhere") == []
+
+
+def test_what_another_versions_workers_left_is_no_trouble_unless_they_run(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getpid()):
+        worker_file(tmp_path, pid).parent.mkdir(parents=True, exist_ok=True)
+        worker_file(tmp_path, pid).write_text('{"kind": "worker_status", "pid": 1}')
+    with pytest.raises(ArtifactInvalid):
+        living_workers(tmp_path)
+    worker_file(tmp_path, os.getpid()).unlink()
+    assert living_workers(tmp_path) == []
+    forget_dead_workers(tmp_path)
+    assert not worker_file(tmp_path, gone.pid).exists()

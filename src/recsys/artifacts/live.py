@@ -121,14 +121,26 @@ def living_workers(serving_dir: Path) -> list[WorkerStatus]:
 
 def forget_dead_workers(serving_dir: Path) -> None:
     """Remove the status files of workers that no longer run."""
+    for path in _status_files(serving_dir):
+        if not psutil.pid_exists(int(path.stem)):
+            path.unlink(missing_ok=True)
     for status, path in _statuses(serving_dir):
         if not status.alive:
             path.unlink(missing_ok=True)
 
 
 def _statuses(serving_dir: Path) -> Iterator[tuple[WorkerStatus, Path]]:
-    for path in sorted((serving_dir / WORKERS).glob("[0-9]*.json")):
+    for path in _status_files(serving_dir):
         try:
             yield WorkerStatus.from_json(path.read_bytes()), path
         except FileNotFoundError:
             continue  # its worker ended between the listing and the reading
+        except ArtifactInvalid:
+            # Left by another version's worker; one that runs must not be overlooked.
+            if psutil.pid_exists(int(path.stem)):
+                raise
+
+
+def _status_files(serving_dir: Path) -> list[Path]:
+    files = (serving_dir / WORKERS).glob("[0-9]*.json")
+    return sorted(path for path in files if path.stem.isdecimal())
