@@ -8,7 +8,10 @@ from recsys.artifacts.release import Release
 from recsys.errors import ArtifactInvalid, ProductUnknown, QueryRejected
 from recsys.images import ImageLimits
 from recsys.serving.engine import ServingRelease
-from recsys.serving.requests import Query, Selection
+from recsys.serving.remembered import Remembered
+from recsys.serving.requests import Quality, Query, Selection
+from recsys.serving.shelf import ReleaseShelf
+from recsys.serving.tail import Tail
 from serving_release import (
     EMBEDDER,
     IDS,
@@ -58,6 +61,35 @@ def test_a_products_neighbours_are_those_of_brute_force_without_itself(serving):
     assert [result["score"] for result in answer.results] == pytest.approx(scores, abs=2e-6)
     assert not answer.underfilled
     assert answer.results[0]["name"] == f"Product {expected[0]} – é"
+
+
+def test_asked_again_for_a_product_it_answers_the_same_without_searching(serving, monkeypatch):
+    plain, others = (
+        Query(5, IDS[9]),
+        [
+            Query(6, IDS[9]),
+            Query(5, IDS[9], quality=Quality(diversity=0.5)),
+            Query(5, IDS[9], quality=Quality(min_score=0.5)),
+            Query(5, IDS[9], explain=True),
+            Query(5, IDS[9], selection=where(gender=("Men",))),
+            Query(5, IDS[8]),
+        ],
+    )
+    first = [serving.answer([query]) for query in (plain, *others)]
+    again = [serving.answer([query]) for query in (plain, *others)]
+    assert again == first
+    assert serving.answer([plain, *others]) == [answer for (answer,) in first]
+    monkeypatch.delattr(ReleaseShelf, "search")
+    assert serving.answer([plain, *others[:4]]) == [answer for (answer,) in first[:5]]
+
+
+def test_what_was_found_before_a_change_is_not_told_after_it(serving):
+    (before,) = serving.answer([Query(3, IDS[11])])
+    gone = ids(before)[0]
+    changed = serving.with_tail(Tail(1, gone=frozenset({gone})))
+    (after,) = changed.answer([Query(3, IDS[11])])
+    assert ids(after)[:2] == ids(before)[1:]
+    assert serving.answer([Query(3, IDS[11])]) == [before]
 
 
 def test_a_products_own_picture_finds_that_product_first(serving):
@@ -182,3 +214,11 @@ def test_a_table_of_other_products_is_not_opened(tmp_path):
     table = ProductTable.from_columns(["1"], ["one"], {"gender": ["Men"]})
     with pytest.raises(ArtifactInvalid, match="cannot be opened"):
         ServingRelease.open(forged(tmp_path, table=table), LIMITS)
+
+
+def test_a_bounded_memory_forgets_the_oldest_first():
+    memory = Remembered[str](2)
+    for key in "abca":
+        memory.put(key, key.upper())
+    assert [memory.get(key) for key in "abc"] == ["A", None, "C"]
+    assert len(memory) == 2

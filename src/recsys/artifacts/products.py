@@ -152,8 +152,10 @@ class ProductTable:
         ArtifactInvalid
             The files do not fit together.
         """
+        # A map is looked into more slowly than an array over it.
         ids, product_names, codes = (
-            np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in FILES[:3]
+            np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
+            for name in FILES[:3]
         )
         described = json.loads((folder / FILES[3]).read_bytes())
         fields = {field: tuple(values) for field, values in described["fields"]}
@@ -251,9 +253,10 @@ class ProductTable:
 
     def describe(self, row: int) -> dict[str, Any]:
         """``product_id``, ``name`` and ``attributes`` of one row."""
+        codes = self.codes[row].tolist()
         attributes = {
-            field: values[self.codes[row, position]]
-            for position, (field, values) in enumerate(self.vocabulary.items())
+            field: values[code]
+            for (field, values), code in zip(self.vocabulary.items(), codes, strict=True)
         }
         if self.in_stock is not None:
             attributes[STOCK_COLUMN] = _STOCK_VALUES[self.in_stock[row]]

@@ -16,6 +16,7 @@ parts that do not belong together cannot carry one id.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -69,7 +70,7 @@ class Release(Artifact):
         for verdict in self.verdicts:
             require_passed(verdict)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """``r-`` and 16 hex digits, made of the manifest."""
         return names.release_id(self.digest)

@@ -35,7 +35,8 @@ from recsys.errors import (
 from recsys.index.build import open_index
 from recsys.serving.explaining import explanations
 from recsys.serving.ranking import SCORE_DIGITS, Found, Ranked, candidates, rank, told
-from recsys.serving.requests import Query, Selection
+from recsys.serving.remembered import Remembered
+from recsys.serving.requests import Quality, Query, Selection
 from recsys.serving.shelf import ChangedShelf, ReleaseShelf, Shelf
 from recsys.serving.tail import Tail, read_tail
 
@@ -47,6 +48,13 @@ _WIDEN: Final = 4
 _MASK_BYTES: Final = 32 << 20
 _FEWEST_MASKS: Final = 4
 _MOST_MASKS: Final = 512
+
+# Answers for products of the catalog: some half a kilobyte each at ten results, so that of an
+# answer with more than _MOST_RESULTS none is kept.
+_MOST_NEIGHBOURS: Final = 16_384
+_MOST_RESULTS: Final = 32
+
+_ANYTHING: Final = Selection()
 
 Vectors = npt.NDArray[np.float32]
 
@@ -96,6 +104,7 @@ class ServingRelease:
         self._products = shelf.products
         masks = max(_FEWEST_MASKS, min(_MOST_MASKS, _MASK_BYTES // max(1, len(shelf.products))))
         self._satisfying = lru_cache(masks)(shelf.products.satisfying)
+        self._neighbours = Remembered[Ranked](_MOST_NEIGHBOURS)
 
     @classmethod
     def open(cls, folder: Path, image_limits: images.ImageLimits) -> ServingRelease:
@@ -111,7 +120,8 @@ class ServingRelease:
             opened = cls(
                 release,
                 ProductTable.load(folder),
-                np.load(folder / VECTORS_FILE, mmap_mode="r", allow_pickle=False),
+                # A map is looked into more slowly than an array over it.
+                np.asarray(np.load(folder / VECTORS_FILE, mmap_mode="r", allow_pickle=False)),
                 open_index(
                     folder / INDEX_FILE,
                     rows=release.products,
@@ -165,14 +175,34 @@ class ServingRelease:
             value that the release does not have.
         """
         rows = [self._row(query) for query in queries]
+        known = [self._known(query, row) for query, row in zip(queries, rows, strict=True)]
+        new = [place for place, ranked in enumerate(known) if ranked is None]
+        found = iter(self._find([queries[place] for place in new], [rows[place] for place in new]))
+        return [
+            self._describe(*((ranked, ()) if ranked else next(found)), query, row)
+            for query, row, ranked in zip(queries, rows, known, strict=True)
+        ]
+
+    def _known(self, query: Query, row: int | None) -> Ranked | None:
+        """What was found for the same product before, on the same shelf."""
+        key = _repeated(query, row)
+        return None if key is None else self._neighbours.get(key)
+
+    def _find(
+        self, queries: Sequence[Query], rows: Sequence[int | None]
+    ) -> list[tuple[Ranked, tuple[str, ...]]]:
+        """The products for each query, and the ids that were to choose among and are not here."""
         vectors = self._query_vectors(queries, rows)
-        answers: dict[int, Answer] = {}
+        found: dict[int, tuple[Ranked, tuple[str, ...]]] = {}
         for selection, places in _by_selection(queries).items():
             allowed, unknown = self._allowed(selection, queries[places[0]])
             for place, chosen in self._chosen(queries, vectors, rows, places, allowed).items():
                 ranked = self._ranked(chosen, queries[place])
-                answers[place] = self._describe(ranked, queries[place], rows[place], unknown)
-        return [answers[place] for place in range(len(queries))]
+                found[place] = ranked, unknown
+                key = _repeated(queries[place], rows[place])
+                if key is not None:
+                    self._neighbours.put(key, ranked)
+        return [found[place] for place in range(len(queries))]
 
     def _row(self, query: Query) -> int | None:
         if query.product_id is None:
@@ -210,7 +240,7 @@ class ServingRelease:
         self, selection: Selection, query: Query
     ) -> tuple[npt.NDArray[np.bool_] | None, tuple[str, ...]]:
         """[n] the rows that may be shown, None for all; and ids to choose among of no product."""
-        if selection == Selection():
+        if selection == _ANYTHING:
             return None, ()
         try:
             masks = [self._satisfying(*condition) for condition in selection.where]
@@ -286,7 +316,7 @@ class ServingRelease:
         return added
 
     def _describe(
-        self, ranked: Ranked, query: Query, row: int | None, unknown: tuple[str, ...]
+        self, ranked: Ranked, unknown: tuple[str, ...], query: Query, row: int | None
     ) -> Answer:
         results = tuple(
             self._result(*result)
@@ -339,6 +369,13 @@ class ServingRelease:
             all(result["product_id"] != first for result in answer.results),
             "a product is among its own recommendations",
         )
+
+
+def _repeated(query: Query, row: int | None) -> tuple[int, int, Quality] | None:
+    """All that decides the products for a query, where the same may well be asked again."""
+    if row is None or query.k > _MOST_RESULTS or query.selection != _ANYTHING:
+        return None
+    return row, query.k, query.quality
 
 
 def _by_selection(queries: Sequence[Query]) -> dict[Selection, list[int]]:

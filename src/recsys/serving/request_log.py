@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -106,7 +106,7 @@ def utc_now() -> str:
 
 def _bounded(line: RequestLine) -> dict[str, object]:
     return {
-        **asdict(line),
+        **vars(line),
         "asked": [item[:_MAX_ID_CHARACTERS] for item in line.asked[:_MAX_QUERIES]],
         "results": line.results[:_MAX_QUERIES],
         "answers": [
