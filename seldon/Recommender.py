@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 from functools import partial
 from http import HTTPStatus
 from typing import IO, Any, Final
@@ -36,7 +37,7 @@ from recsys.serving.contract import openapi
 from recsys.serving.engine import ServingRelease
 from recsys.serving.live import LiveRelease
 from recsys.serving.request_log import RequestLog
-from recsys.serving.requests import Quality, RequestLimits
+from recsys.serving.requests import Quality, RequestLimits, decode_message
 from recsys.serving.sample import RequestSample
 from recsys.serving.service import PredictionService
 from recsys.settings import Settings, load_settings
@@ -68,6 +69,7 @@ _ROUTES: Final = {
 _LARGEST_IMAGES: Final = 4
 _JSON_BYTES: Final = 1 << 20
 _DRAINED_BODIES: Final = 4
+_LONG_NUMBER: Final = re.compile(r"\d{400}")  # longer than any that a float holds
 _FAILURE: Final = 1  # seldon.protos.Status.StatusFlag
 
 
@@ -229,6 +231,14 @@ def _error_handler(body_bytes: int, access: Access) -> Blueprint:
             # The contract knows one answer to a request that is too large.
             raise BadRequest(f"the body has {length} bytes; at most {body_bytes} are accepted")
 
+    @blueprint.before_app_request
+    def forms_of_json_only() -> None:
+        # Seldon reads them with Python's json, which takes NaN and raises on long numbers.
+        for text in _json_texts():
+            decode_message(text)
+            if _LONG_NUMBER.search(text):
+                raise QueryRejected("a number of so many digits is none that is asked for here")
+
     @blueprint.app_errorhandler(QueryRejected)
     def rejected(error: QueryRejected) -> Response:
         return _status(error.status_code, "BAD_QUERY", str(error))
@@ -260,6 +270,14 @@ def _error_handler(body_bytes: int, access: Access) -> Blueprint:
         return _status(HTTPStatus.BAD_REQUEST, "BAD_QUERY", f"the request is not JSON: {error}")
 
     return blueprint
+
+
+def _json_texts() -> list[str]:
+    """What of a request Seldon reads as JSON, apart from a body that is nothing else."""
+    if request.mimetype == "multipart/form-data":
+        return [text for key, text in request.form.items() if key != "strData"]
+    given = (request.form.get("json"), request.args.get("json"))
+    return [text for text in given if text]
 
 
 def _drain(stream: IO[bytes], length: int) -> None:

@@ -6,12 +6,13 @@ few bytes and holds nobody up. Where a request ends is gunicorn's own reading of
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from typing import Any, Final
 
 from gunicorn.http.body import LengthReader
-from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders
+from gunicorn.http.errors import InvalidHeader, InvalidHTTPVersion, LimitRequestHeaders
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 
@@ -20,6 +21,8 @@ CHUNK_BYTES: Final = 1 << 16
 _MAX_HEAD_BYTES: Final = 1 << 16
 _LINGERING_BODIES: Final = 4
 _HEAD_END: Final = b"\r\n\r\n"
+_VERSIONS: Final = ((1, 0), (1, 1))
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -117,7 +120,10 @@ class Connection:
                 return False
             head = bytes(self._received[: end + len(_HEAD_END)])
             del self._received[: len(head)]
+            _check_lines(head)
             self.request = Request(config, IterUnreader([head]), self.client)
+            if self.request.version not in _VERSIONS:
+                raise InvalidHTTPVersion("{}.{}".format(*self.request.version))
             length = _body_length(self.request)
             too_long = length is None or length > max_body_bytes
             self.unread = too_long or not admits(self.request)
@@ -168,6 +174,16 @@ class Connection:
         asks = any(name == "EXPECT" for name, _ in self.request.headers)
         if asks and not self.unread and not self._whole:
             self.send(_CONTINUE)
+
+
+def _check_lines(head: bytes) -> None:
+    """Refuse what gunicorn passes over and a proxy in front may read otherwise.
+
+    A line that goes on the one before, a line break that is none, a name that is empty.
+    """
+    for place, line in enumerate(head.removesuffix(_HEAD_END).split(b"\r\n")):
+        if (place and line[:1] in b" \t:") or _CONTROL.search(line):
+            raise InvalidHeader(line[:40].decode("latin-1"))
 
 
 def _body_length(request: Any) -> int | None:
