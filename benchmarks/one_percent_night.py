@@ -111,7 +111,7 @@ def in_own_process(options: Mapping[str, Any], date: str) -> Seconds:
 def served(settings: Settings) -> Iterator[None]:
     """The Seldon service that the nights deploy to."""
     try:
-        services.start_one(settings, "seldon")
+        services.start_serving(settings)
         yield
     finally:
         services.stop_all(settings)

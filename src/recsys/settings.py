@@ -318,6 +318,15 @@ class Settings(BaseSettings):
     airflow_port: int = Field(8080, ge=1, le=65_535, description="Airflow's web UI and API.")
     mlflow_port: int = Field(5000, ge=1, le=65_535, description="MLflow's UI.")
     seldon_port: int = Field(9000, ge=1, le=65_535, description="The Seldon microservice (REST).")
+    serving_front: Literal["none", "haproxy"] = Field(
+        "none",
+        description="Whether HAProxy (to be installed) stands before the Seldon microservice, so"
+        " that `recsys swap` can bring other code into service without a pause.",
+    )
+    seldon_blue_port: int = Field(
+        9001, ge=1, le=65_535, description="One of the two microservices behind HAProxy."
+    )
+    seldon_green_port: int = Field(9002, ge=1, le=65_535, description="The other of these.")
     airflow_parallelism: int = Field(2, ge=1, le=256, description="Airflow tasks at a time.")
     start_timeout_seconds: float = Field(300, gt=0, description="Longest start of a service.")
 
@@ -527,6 +536,8 @@ class Settings(BaseSettings):
                 f" kubernetes_max_replicas {self.kubernetes_max_replicas}"
             )
         ports = [self.airflow_port, self.mlflow_port, self.seldon_port]
+        if self.serving_front == "haproxy":
+            ports += [self.seldon_blue_port, self.seldon_green_port]
         if len(set(ports)) != len(ports):
             raise ValueError(f"two services share a port: {sorted(ports)}")
         return self

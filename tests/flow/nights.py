@@ -77,7 +77,7 @@ class Platform:
 def served(settings: Settings) -> Iterator[None]:
     """A real Seldon process while the block lasts, and whatever else was started in it."""
     try:
-        services.start_one(settings, "seldon")
+        services.start_serving(settings)
         yield
     finally:
         services.stop_all(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from recsys.services.environment import (
     serving_environment,
     settings_environment,
 )
-from recsys.settings import Settings, load_settings
+from recsys.settings import PROJECT_ROOT, Settings, load_settings
 
 
 @pytest.fixture
@@ -29,8 +30,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_settings_are_read_back_from_the_environment_as_they_were(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = load_settings(state_dir=tmp_path, boost={"season": {"Summer": 0.1}})
     for name, value in settings_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert load_settings() == settings
@@ -64,11 +66,23 @@ def test_two_installations_share_no_secret(tmp_path: Path) -> None:
 
 
 def test_tasks_see_the_settings_of_the_command_that_started_them(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = load_settings(state_dir=tmp_path, boost={"season": {"Summer": 0.1}})
     for name, value in settings_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert load_settings() == settings
+
+
+def test_the_service_is_told_every_setting_that_it_reads(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path, boost={"season": {"Summer": 0.1}})
+    told = serving_environment(settings)
+    texts = (path.read_text() for path in (PROJECT_ROOT / "seldon").glob("*.py"))
+    read = {name for text in texts for name in re.findall(r"settings\.(\w+)", text)}
+    derived = {"releases_dir", "serving_dir", "changes_dir", "read_serving_token"}
+    wanted = {*(read - derived), "state_dir", "serving_token"}
+    assert {f"RECSYS_{name.upper()}" for name in wanted} == set(told)
+    assert json.loads(told["RECSYS_BOOST"]) == settings.boost
 
 
 def test_only_airflow_is_told_the_token(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from recsys.services import (
     ServiceStatus,
     airflow_login,
     local_services,
-    start_one,
+    start_serving,
     status,
 )
 from recsys.services.control import start_services, stop_services
@@ -196,7 +196,7 @@ def test_without_the_keeper_a_killed_service_is_mended_by_the_next_start(
     while any(state_of(settings, name).running for name in before):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    for again in start_one(settings, "seldon"):
+    for again in start_serving(settings):
         assert again.healthy
         assert again.pid != before[again.name].pid
 

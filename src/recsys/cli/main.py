@@ -38,6 +38,7 @@ _MODULE_OF: Final = {
     "up": "services",
     "down": "services",
     "status": "services",
+    "swap": "services",
     "replay": "reproduce",
 }
 # Called by our own processes, not by people.

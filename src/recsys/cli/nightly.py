@@ -53,7 +53,7 @@ def nightly(
     """
     settings = load_settings(**({"catalog": catalog} if catalog else {}))
     night = date or datetime.now(settings.zone).date().isoformat()
-    services.start_one(settings, "seldon")
+    services.start_serving(settings)
     runs = []
     for run in _stages(settings, night, quiet=json):
         runs.append(run)

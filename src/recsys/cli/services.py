@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from recsys import names, services
+from recsys import deploy, names, services
 from recsys.artifacts.files import write_atomically
 from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
@@ -62,6 +62,29 @@ def down() -> None:
         stopped = services.stop_all(settings, on_progress=lambda news: _tell(news, spinner.update))
     if not stopped:
         console.print("nothing was running")
+
+
+def swap(json: Json = False) -> None:
+    """Bring another code, environment or serving setting into service without a pause.
+
+    A second Seldon microservice starts beside the first; once it answers with the live
+    release, requests go to it, and the first ends when it has answered all that it took. One
+    that does not come up changes nothing. Needs RECSYS_SERVING_FRONT=haproxy. (Another release
+    needs no swap.)
+
+    Example: recsys swap
+    """
+    settings = load_settings()
+    # No night may deploy meanwhile: it would wait for workers that come and go.
+    with deploy.one_at_a_time(settings.releases_dir), console.status("swapping") as spinner:
+        done = services.swap(settings, on_progress=lambda news: _tell(news, spinner.update))
+    if json:
+        print_json(vars(done))
+        return
+    console.print(
+        f"{done.colour} serves, not {done.before}: up in {done.start_seconds:.1f} s,"
+        f" over in {done.drain_seconds:.1f} s"
+    )
 
 
 def status(json: Json = False) -> None:

@@ -17,10 +17,18 @@ import psutil
 
 from recsys.artifacts.files import write_atomically
 from recsys.errors import ServiceUnavailable
-from recsys.services.definitions import KEEPER, Service, local_services
+from recsys.services.definitions import Service
 from recsys.services.environment import inherited_environment
 from recsys.services.ports import require_free
-from recsys.services.processes import ProcessFile, end, launch, lives, processes_of, tail
+from recsys.services.processes import (
+    ProcessFile,
+    ask_to_end,
+    end,
+    launch,
+    lives,
+    processes_of,
+    tail,
+)
 from recsys.services.restarts import Restarts
 from recsys.settings import PROJECT_ROOT, Settings
 
@@ -30,6 +38,7 @@ _LOG_LINES = 15
 # nobody has to wait for a training.
 _GRACE_SECONDS = 10.0
 _REMAINS_GRACE_SECONDS = 2.0
+_SOFT_GRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -67,12 +76,28 @@ class ServiceStatus:
 OnProgress = Callable[[Progress], None]
 
 
-def _ignore(progress: Progress) -> None:
+def ignore(progress: Progress) -> None:
     """Show nothing."""
 
 
-def start_all(settings: Settings, on_progress: OnProgress = _ignore) -> list[ServiceStatus]:
-    """Start every local service that is not running and wait until all are healthy.
+def stop_services(
+    settings: Settings, services: Sequence[Service], on_progress: OnProgress = ignore
+) -> list[str]:
+    """End these, children included; returns the names of those that ran."""
+    with only_one(settings):
+        return stop(settings, services, on_progress)
+
+
+def is_running(settings: Settings, service: Service) -> bool:
+    """Whether the process that was started for it lives."""
+    record = ProcessFile.read(process_file(settings, service))
+    return record is not None and record.process() is not None
+
+
+def start_services(
+    settings: Settings, services: Sequence[Service], on_progress: OnProgress = ignore
+) -> list[ServiceStatus]:
+    """Start those that do not run, and wait until all are healthy.
 
     Raises
     ------
@@ -81,54 +106,7 @@ def start_all(settings: Settings, on_progress: OnProgress = _ignore) -> list[Ser
     ServiceUnavailable
         A service ended or was not healthy in time; ends with the last lines of its log.
     """
-    return start_services(settings, local_services(settings), on_progress)
-
-
-def start_one(
-    settings: Settings, name: str, on_progress: OnProgress = _ignore
-) -> list[ServiceStatus]:
-    """As `start_all`, for one service and the keeper."""
-    wanted = [service_named(settings, name), service_named(settings, KEEPER)]
-    return start_services(settings, wanted, on_progress)
-
-
-def stop_all(settings: Settings, on_progress: OnProgress = _ignore) -> list[str]:
-    """End what we started, children included; returns the names of those that ran."""
-    return stop_services(settings, local_services(settings), on_progress)
-
-
-def stop_services(
-    settings: Settings, services: Sequence[Service], on_progress: OnProgress = _ignore
-) -> list[str]:
-    """As `stop_all`, for these services."""
-    with _only_one(settings):
-        return _stop(settings, services, on_progress)
-
-
-def status(settings: Settings) -> list[ServiceStatus]:
-    """What each service does now."""
-    return [service_status(settings, service) for service in local_services(settings)]
-
-
-def service_named(settings: Settings, name: str) -> Service:
-    """One of the local services.
-
-    Raises
-    ------
-    ServiceUnavailable
-        No such service; names those there are.
-    """
-    services = {service.name: service for service in local_services(settings)}
-    if name not in services:
-        raise ServiceUnavailable(f"no service {name!r}; there are {', '.join(services)}")
-    return services[name]
-
-
-def start_services(
-    settings: Settings, services: Sequence[Service], on_progress: OnProgress = _ignore
-) -> list[ServiceStatus]:
-    """As `start_all`, for these services."""
-    with _only_one(settings):
+    with only_one(settings):
         begun = time.monotonic()
         missing = []
         for service in services:
@@ -137,7 +115,7 @@ def start_services(
                 on_progress(Progress(service.name, "already running", 0))
             else:
                 missing.append(service)
-        _stop(settings, missing, on_progress)
+        stop(settings, missing, on_progress)
         for service in missing:
             require_free(service)
         for command in dict.fromkeys(service.prepare for service in missing if service.prepare):
@@ -161,14 +139,21 @@ def start_again(settings: Settings, service: Service, record: ProcessFile) -> bo
     PortTaken
         Another process took its port meanwhile.
     """
-    with _only_one(settings, wait=False) as mine:
+    with only_one(settings, wait=False) as mine:
         if not mine or ProcessFile.read(process_file(settings, service)) != record:
             return False
         for _ in range(2):
             end(_members(settings, service), _REMAINS_GRACE_SECONDS)
-        require_free(service)
-        launch(service).write(process_file(settings, service))
+        launch_one(settings, service)
         return True
+
+
+def launch_one(settings: Settings, service: Service) -> ProcessFile:
+    """Start a service whose port must be free, and note its process; hold `only_one`."""
+    require_free(service)
+    record = launch(service)
+    record.write(process_file(settings, service))
+    return record
 
 
 def _runs_as_wanted(settings: Settings, service: Service) -> bool:
@@ -202,7 +187,7 @@ def _prepare(settings: Settings, service: Service, on_progress: OnProgress) -> N
             check=False,
         ).returncode
     if code != 0:
-        raise ServiceUnavailable(_with_log(f"{' '.join(service.prepare)} failed ({code})", service))
+        raise ServiceUnavailable(with_log(f"{' '.join(service.prepare)} failed ({code})", service))
     write_atomically(done, key.encode())
 
 
@@ -214,15 +199,15 @@ def _await_health(
         for service in list(waiting.values()):
             record = ProcessFile.read(process_file(settings, service))
             if record is None or record.process() is None:
-                _stop(settings, [service], on_progress)
-                raise ServiceUnavailable(_with_log(f"{service.name} ended while starting", service))
+                stop(settings, [service], on_progress)
+                raise ServiceUnavailable(with_log(f"{service.name} ended while starting", service))
             if service.is_started(record.created):
                 del waiting[service.name]
                 on_progress(Progress(service.name, "healthy", time.monotonic() - begun))
         if waiting and time.monotonic() - begun > settings.start_timeout_seconds:
             service = next(iter(waiting.values()))
             raise ServiceUnavailable(
-                _with_log(
+                with_log(
                     f"{service.name} is not healthy after {settings.start_timeout_seconds:g} s"
                     " (RECSYS_START_TIMEOUT_SECONDS)",
                     service,
@@ -232,16 +217,23 @@ def _await_health(
             time.sleep(_POLL_SECONDS)
 
 
-def _with_log(message: str, service: Service) -> str:
+def with_log(message: str, service: Service) -> str:
+    """The message, and the end of the service's log."""
     return f"{message}. The end of {service.log}:\n{tail(service.log, _LOG_LINES)}"
 
 
-def _stop(settings: Settings, services: Sequence[Service], on_progress: OnProgress) -> list[str]:
-    """End every process of these services, all at once; the names of those that had one."""
+def stop(settings: Settings, services: Sequence[Service], on_progress: OnProgress) -> list[str]:
+    """End every process of these services, all at once; the names of those that had one.
+
+    Hold `only_one`.
+    """
     begun = time.monotonic()
     ran = [service for service in services if _members(settings, service)]
     for service in ran:
         on_progress(Progress(service.name, "stopping", 0))
+    for service in ran:
+        if service.soft_stop is not None:
+            ask_to_end(_members(settings, service), service.soft_stop, _SOFT_GRACE_SECONDS)
     # Twice: the second time for what a dying process still started.
     for _ in range(2):
         end([process for service in ran for process in _members(settings, service)], _GRACE_SECONDS)
@@ -299,7 +291,7 @@ def restarts_file(settings: Settings, service: Service) -> Path:
 
 
 @contextmanager
-def _only_one(settings: Settings, *, wait: bool = True) -> Iterator[bool]:
+def only_one(settings: Settings, *, wait: bool = True) -> Iterator[bool]:
     """One `up` or `down` at a time; the lock goes with the process that holds it.
 
     Without ``wait``, false when somebody has it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 
 from recsys.artifacts.digests import canonical_json, sha256_bytes
+from recsys.services import front
 from recsys.services.environment import (
     SERVICE_MARK,
     airflow_environment,
@@ -24,6 +26,7 @@ from recsys.services.health import HOST, PROBE_SECONDS, SeldonHealth, answers
 from recsys.settings import PROJECT_ROOT, Settings
 
 KEEPER = "keeper"
+SERVE = PROJECT_ROOT / "seldon" / "serve.py"
 # The keeper touches its file every second; a busy machine makes that several.
 _LATEST_BEAT_SECONDS = 30.0
 # Airflow's heart beats every five seconds; a training on every core makes it miss many.
@@ -44,6 +47,9 @@ class Service:
     ``started`` ends its start (as ``healthy`` unless given), and one for which ``alive`` (as
     ``started`` unless given) is false for ``patience_seconds`` on end hangs and is started
     again. Not ready is no reason for that: before the first night there is nothing to serve.
+
+    ``files`` are written before each start; ``soft_stop`` is the signal after which it takes
+    nothing new and ends by itself, which it is given time for before any other is stopped.
     """
 
     name: str
@@ -57,6 +63,8 @@ class Service:
     started: HealthCheck | None = None
     alive: HealthCheck | None = None
     patience_seconds: float = 60.0
+    files: Callable[[], Mapping[Path, str]] = dict
+    soft_stop: signal.Signals | None = None
 
     def is_started(self, created: float) -> bool:
         """Whether the process of this birth (seconds since 1970) is through its start."""
@@ -75,7 +83,29 @@ class Service:
 
 def local_services(settings: Settings) -> tuple[Service, ...]:
     """The services of one machine, in the order of starting."""
-    return (*_airflow(settings), _mlflow(settings), _seldon(settings), _keeper(settings))
+    return (*_airflow(settings), _mlflow(settings), *_serving(settings), _keeper(settings))
+
+
+def known_services(settings: Settings) -> tuple[Service, ...]:
+    """The local ones, and those that other settings or a swap may have left running."""
+    known = (
+        *local_services(settings),
+        _seldon(settings),
+        front_service(settings),
+        *(coloured(settings, colour) for colour in front.COLOURS),
+    )
+    return tuple({service.name: service for service in known}.values())
+
+
+def serving_services(settings: Settings) -> tuple[Service, ...]:
+    """What answers, and who keeps it."""
+    return (*_serving(settings), _keeper(settings))
+
+
+def _serving(settings: Settings) -> tuple[Service, ...]:
+    if settings.serving_front == "none":
+        return (_seldon(settings),)
+    return (coloured(settings, front.serving_colour(settings)), front_service(settings))
 
 
 def _airflow(settings: Settings) -> tuple[Service, ...]:
@@ -151,21 +181,60 @@ def _mlflow(settings: Settings) -> Service:
 
 
 def _seldon(settings: Settings) -> Service:
-    name, port = "seldon", settings.seldon_port
+    ports = {"RECSYS_SELDON_PORT": settings.seldon_port}
+    return _microservice(settings, "seldon", ports, settings.predictions_url)
+
+
+def coloured(settings: Settings, colour: front.Colour) -> Service:
+    """One of the two microservices behind HAProxy."""
+    port = front.port_of(settings, colour)
+    ports = {f"RECSYS_SELDON_{colour.upper()}_PORT": port}
+    return _microservice(settings, f"seldon-{colour}", ports, f"http://{HOST}:{port}")
+
+
+def _microservice(settings: Settings, name: str, ports: Mapping[str, int], url: str) -> Service:
+    (port,) = ports.values()
     health = SeldonHealth(settings, f"http://{HOST}:{port}")
+    environment = {**serving_environment(settings), "RECSYS_SELDON_PORT": str(port)}
     return Service(
         name=name,
-        command=(
-            str(PROJECT_ROOT / ".venv-serving" / "bin" / "python"),
-            str(PROJECT_ROOT / "seldon" / "serve.py"),
-        ),
-        environment={**serving_environment(settings), SERVICE_MARK: name},
-        ports={"RECSYS_SELDON_PORT": port},
+        command=(str(PROJECT_ROOT / ".venv-serving" / "bin" / "python"), str(SERVE)),
+        environment={**environment, SERVICE_MARK: name},
+        ports=ports,
         healthy=health.ready,
         # A release that no worker can open must not keep the night from starting that mends it.
         started=health.answers,
         alive=health.alive,
         patience_seconds=15.0,
+        log=settings.logs_dir / f"{name}.log",
+        url=url,
+    )
+
+
+def front_service(settings: Settings) -> Service:
+    """HAProxy before the microservices."""
+    name = "haproxy"
+    path = front.configuration_file(settings)
+
+    def files() -> dict[Path, str]:
+        front.make_folder(settings)
+        return {path: front.configuration(settings, front.serving_colour(settings))}
+
+    # Which colour serves must not make another service of it.
+    limits = sha256_bytes(front.configuration(settings, "blue").encode())
+    return Service(
+        name=name,
+        command=(front.haproxy(), "-db", "-f", str(path)),
+        environment={
+            SERVICE_MARK: name,
+            "RECSYS_STATE_DIR": str(settings.state_dir),
+            "RECSYS_FRONT_DIGEST": limits,
+        },
+        ports={"RECSYS_SELDON_PORT": settings.seldon_port},
+        healthy=lambda _: answers(f"http://{HOST}:{settings.seldon_port}{front.PING}"),
+        patience_seconds=15.0,
+        files=files,
+        soft_stop=signal.SIGUSR1,
         log=settings.logs_dir / f"{name}.log",
         url=settings.predictions_url,
     )

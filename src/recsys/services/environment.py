@@ -42,6 +42,7 @@ _SERVING = {
         "DEFAULT_K",
         "MAX_K",
         "MAX_QUERIES",
+        "MAX_WAITING",
         "MAX_LISTED_PRODUCTS",
         "MAX_BOOST",
         "MAX_CHANGES",
@@ -73,6 +74,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
+    """A setting's value as the environment has it."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return json.dumps(value) if isinstance(value, dict) else str(value)

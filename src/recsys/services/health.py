@@ -12,7 +12,7 @@ from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.release import read_manifest
 from recsys.changes import Spool
-from recsys.errors import ArtifactInvalid
+from recsys.errors import ArtifactInvalid, SettingsInvalid
 from recsys.settings import Settings
 
 HOST = "127.0.0.1"
@@ -33,6 +33,7 @@ class SeldonHealth:
     """The microservice at ``url``: that it answers, that it is ready, that it is not stuck."""
 
     def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
         self._releases_dir = settings.releases_dir
         self._spool = Spool(settings.changes_dir)
         self._url = url
@@ -86,11 +87,23 @@ class SeldonHealth:
             "meta": {"puid": names.PROBE_PUID + secrets.token_hex(8)},
         }
         response = httpx.post(
-            f"{self._url}/api/v1.0/predictions", json=body, timeout=PROBE_SECONDS, trust_env=False
+            f"{self._url}/api/v1.0/predictions",
+            json=body,
+            headers=self._token(),
+            timeout=PROBE_SECONDS,
+            trust_env=False,
         )
         return response.status_code < httpx.codes.INTERNAL_SERVER_ERROR or (
             response.status_code == httpx.codes.SERVICE_UNAVAILABLE
         )
+
+    def _token(self) -> dict[str, str]:
+        """What the query says where the service asks for a token; being refused is an answer."""
+        try:
+            token = self._settings.read_serving_token()
+        except SettingsInvalid:
+            token = ""
+        return {names.TOKEN_HEADER: token} if token else {}
 
     def _some_product(self, live: str) -> str:
         """A product of the live release; empty when its folder cannot be read."""

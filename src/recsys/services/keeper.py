@@ -16,7 +16,7 @@ import psutil
 
 from recsys.errors import RecsysError
 from recsys.services.control import process_file, restarts_file, start_again
-from recsys.services.definitions import KEEPER, Service, keeper_beat, local_services
+from recsys.services.definitions import KEEPER, Service, keeper_beat, known_services
 from recsys.services.processes import ProcessFile
 from recsys.services.restarts import RestartPolicy, Restarts
 from recsys.settings import Settings, load_settings
@@ -146,7 +146,7 @@ def main() -> None:
     # httpx tells of every probe.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = load_settings()
-    keep(settings, [item for item in local_services(settings) if item.name != KEEPER])
+    keep(settings, [item for item in known_services(settings) if item.name != KEEPER])
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,6 +76,8 @@ def lives(process: psutil.Process) -> bool:
 def launch(service: Service) -> ProcessFile:
     """Start the service in a session of its own, its output appended to its log."""
     service.log.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in service.files().items():
+        write_atomically(path, text.encode())
     with service.log.open("ab") as log:
         log.write(f"--- started {time.strftime('%Y-%m-%d %H:%M:%S')} ---\n".encode())
         log.flush()
@@ -163,6 +167,17 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
         _signal(process, kill=False)
     for process in _await_end(processes, grace_seconds):
         _signal(process, kill=True)
+    _await_end(processes, grace_seconds)
+
+
+def ask_to_end(
+    processes: Iterable[psutil.Process], how: signal.Signals, grace_seconds: float
+) -> None:
+    """Send each this signal and wait until they end, which they may not do in time."""
+    processes = list(processes)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(how)
     _await_end(processes, grace_seconds)
 
 
