@@ -41,6 +41,8 @@ class Connection:
         Whether a whole request waits for its turn; nothing is read meanwhile.
     more
         Whether bytes came meanwhile.
+    ended
+        Whether the client sends no more; it may still wait for its answer.
     lingering
         Whether all is said, and what still comes is only thrown away: to close at once could
         take the answer from a client that is still sending.
@@ -52,6 +54,7 @@ class Connection:
         self.answered = 0
         self.queued = False
         self.more = False
+        self.ended = False
         self.lingering = False
         self.closes = False
         self.unread = False

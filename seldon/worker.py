@@ -52,7 +52,7 @@ _LARGEST_BODIES: Final = 8
 # Asked by whoever decides whether this process is well, which must not depend on its load.
 _HEALTH: Final = "/health/"
 _TCP_INFO_UNACKED: Final = 24  # offset in the kernel's struct tcp_info
-_EVENTS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+_EVENTS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 _FAILURE: Final = 1  # seldon.protos.Status.StatusFlag
 
@@ -132,6 +132,8 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         if event & _GONE:
             self._close(connection)
             return
+        if event & select.EPOLLRDHUP:
+            connection.ended = True
         if event & select.EPOLLOUT and connection.sending:
             self._send(connection, b"")
         if event & select.EPOLLIN and not connection.closed:
@@ -145,7 +147,8 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             connection.deadline = time.monotonic() + _REQUEST_SECONDS
         connection.more = False
         came: int | None = CHUNK_BYTES
-        while came == CHUNK_BYTES:
+        # The end comes with the last bytes, and is not told of again.
+        while came == CHUNK_BYTES or (came and connection.ended):
             came = connection.receive()
             if came is None or connection.lingers_long(self.app.max_body_bytes):
                 self._close(connection)

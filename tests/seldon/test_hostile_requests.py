@@ -107,6 +107,24 @@ def test_no_second_request_is_smuggled_behind_one_whose_length_is_in_doubt(runni
     is_refused(sent(running, head(*lines) + b"0\r\n\r\n" + HIDDEN), 400, 411, 501)
 
 
+def test_a_client_that_leaves_in_the_middle_of_a_request_keeps_no_connection(running):
+    started = time.monotonic()
+    for _ in range(30):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=SECONDS) as client:
+            client.sendall(head("Content-Length: 100"))
+            client.sendall(BODY[:20])
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == b""
+    assert time.monotonic() - started < SECONDS
+
+
+def test_a_client_that_sends_no_more_still_gets_its_answer(running):
+    with socket.create_connection(("127.0.0.1", running.port), timeout=SECONDS) as client:
+        client.sendall(head(f"Content-Length: {len(BODY)}") + BODY)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize(
     "start",
     [
