@@ -1,6 +1,7 @@
 """Fuzz the REST service: whatever a body holds, the answer is one that the contract knows.
 
     python benchmarks/contract_fuzz.py --cases 10000
+    python benchmarks/contract_fuzz.py --cases 10000 --stock   # under Seldon's own wrapper
 
 Starts the real service with two workers on a release of 48 drawn products, and sends it valid
 requests, and such with parts replaced, texts and pictures damaged, fields of forms, whole
@@ -18,6 +19,7 @@ import argparse
 import base64
 import copy
 import json
+import os
 import random
 import re
 import socket
@@ -39,8 +41,10 @@ from recsys.artifacts.live import living_workers, write_live
 from serving_release import (
     GENDERS,
     IDS,
+    SERVING_PYTHON,
     TYPES,
     Service,
+    free_port,
     make_release,
     pictures,
     png,
@@ -86,7 +90,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         write_live(state / "releases", make_release(state / "releases").id)
-        with service(state, serving_workers=2, **_SETTINGS) as running:
+        command = _stock_wrapper() if arguments.stock else None
+        with service(state, command=command, serving_workers=2, **_SETTINGS) as running:
             figures = _run(running, arguments)
     print(json.dumps(figures, indent=1))
     sys.exit(1 if figures["findings"] else 0)
@@ -96,8 +101,18 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--stock", action="store_true", help="Seldon's wrapper, as in the image")
     parser.add_argument("--keep", type=Path, default=Path("contract-findings"))
     return parser.parse_args()
+
+
+def _stock_wrapper() -> list[str]:
+    """Seldon's own launcher, told what ``seldon/Dockerfile`` tells it."""
+    told = {"PAYLOAD_PASSTHROUGH": "true", "GUNICORN_WORKERS": "2", "GRPC_WORKERS": "0"}
+    os.environ.update(told)
+    program = str(SERVING_PYTHON.with_name("seldon-core-microservice"))
+    port = ["--metrics-port", str(free_port())]
+    return [program, "Recommender", "--service-type", "MODEL", *port]
 
 
 def _run(running: Service, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,14 +28,18 @@ from recsys.stages.pixels import picture_place
 # A person is waiting, and can ask again.
 _ATTEMPTS = 2
 _SHEET_COLUMNS = 6
+_CONDITION = re.compile(r"([^=!<>]+)(=|!=|>=|<=)(.+)", re.DOTALL)
+_BOUNDS = {">=": "from", "<=": "to"}
 
 
 def similar(
     target: Annotated[str, typer.Argument(help="A live product's id, or an image file.")],
     k: Annotated[int | None, typer.Option("-k", min=1, help="How many recommendations.")] = None,
     where: Annotated[
-        list[str] | None, typer.Option(help="field=value; repeat to narrow down further.")
+        list[str] | None,
+        typer.Option(help="field=value, !=, >= or <=; repeat to narrow down, or for = to widen."),
     ] = None,
+    explain: Annotated[bool, typer.Option(help="Say why each product is there.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Also draw the answers to this PNG.")] = None,
     json: Json = False,
 ) -> None:
@@ -42,7 +48,7 @@ def similar(
     Example: recsys similar 15970 -k 5 --where gender=Men --sheet answers.png
     """
     settings = load_settings()
-    answer = ask(settings, target, k, conditions(where or []))
+    answer = ask(settings, target, k, conditions(where or []), explain=explain)
     if sheet is not None:
         draw_sheet(settings, target, answer, sheet)
     if json:
@@ -53,25 +59,58 @@ def similar(
         console.print(f"contact sheet: {sheet}")
 
 
-def conditions(where: list[str]) -> dict[str, str | list[str]]:
-    """``field=value`` texts as the request's ``where``; a field named twice means either value.
+def conditions(where: list[str]) -> dict[str, Any]:
+    """Texts such as ``gender=Men``, ``usage!=Ethnic`` or ``year>=2010`` as a request's ``where``.
+
+    A field that is equal to several values may have either; what it is to be unlike, and its
+    bounds, hold together.
 
     Raises
     ------
     QueryRejected
-        A text without a field, or without a value.
+        A text of another form; or a field with values and with bounds or values to avoid.
     """
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
+    spans: dict[str, dict[str, Any]] = {}
     for text in where:
-        field, equals, value = text.partition("=")
-        if not (field and equals and value):
-            raise QueryRejected(f"--where takes field=value, not {text!r}")
-        found.setdefault(field, []).append(value)
-    return {field: values[0] if len(values) == 1 else values for field, values in found.items()}
+        field, sign, value = _parts(text)
+        if sign == "=":
+            values.setdefault(field, []).append(value)
+        elif sign == "!=":
+            spans.setdefault(field, {}).setdefault("not", []).append(value)
+        else:
+            spans.setdefault(field, {})[_BOUNDS[sign]] = _number(text, value)
+    if both := sorted(set(values) & set(spans)):
+        raise QueryRejected(f"--where {both[0]}= cannot stand beside another condition on it")
+    alone = {field: some[0] if len(some) == 1 else some for field, some in values.items()}
+    return {**alone, **spans}
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise QueryRejected(f"--where takes field=value, or != or >= or <=, not {text!r}")
+    field, sign, value = found.groups()
+    return field, sign, value
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise QueryRejected(f"--where {text}: {value!r} is not a number")
+    return number
 
 
 def ask(
-    settings: Settings, target: str, k: int | None, where: dict[str, str | list[str]]
+    settings: Settings,
+    target: str,
+    k: int | None,
+    where: dict[str, Any],
+    *,
+    explain: bool = False,
 ) -> dict[str, Any]:
     """The service's whole answer to one query.
 
@@ -89,6 +128,8 @@ def ask(
         query["k"] = k
     if where:
         query["where"] = where
+    if explain:
+        query["explain"] = True
     token = settings.read_serving_token() or None
     with Recommender(settings.predictions_url, token=token, attempts=_ATTEMPTS) as recommender:
         return recommender.predict(query)
@@ -99,15 +140,35 @@ def print_answer(target: str, answer: dict[str, Any]) -> None:
     table = Table(title=f"looks like {target}  (release {answer['jsonData']['release']})")
     for heading in ("score", "product", "name", "type", "colour", "gender"):
         table.add_column(heading, justify="right" if heading == "score" else "left")
-    for result in answer["jsonData"]["results"]:
+    results = answer["jsonData"]["results"]
+    explained = any("explanation" in result for result in results)
+    if explained:
+        table.add_column("why")
+    for result in results:
         attributes = result["attributes"]
         table.add_row(
             f"{result['score']:.4f}",
             result["product_id"],
             result["name"],
             *(attributes.get(field, "") for field in ("articleType", "baseColour", "gender")),
+            *([why(result["explanation"])] if explained else []),
         )
     console.print(table)
+
+
+def why(explanation: dict[str, Any]) -> str:
+    """An explanation in a line or two."""
+    parts = [f"cosine {explanation['cosine']:.4f}"]
+    for name in ("boost", "diversity"):
+        if explanation[name]:
+            parts.append(f"{name} {explanation[name]:+.4f}")
+    if explanation.get("same_picture"):
+        parts.append("the same picture")
+    elif explanation["picture_products"] > 1:
+        parts.append(f"one of {explanation['picture_products']} with this picture")
+    shared = explanation.get("shared_attributes") or {}
+    lines = [", ".join(parts), *([", ".join(shared.values())] if shared else [])]
+    return "\n".join(lines)
 
 
 def draw_sheet(settings: Settings, target: str, answer: dict[str, Any], out: Path) -> None:
