@@ -53,12 +53,13 @@ class Microservice(BaseApplication):  # type: ignore[misc]
         """Build the app in the worker: threads, maps and the model do not survive a fork."""
         from seldon_core.wrapper import get_rest_microservice
 
-        from Recommender import Recommender
+        from Recommender import Recommender, access
+        from shortcut import Shortcut
 
         component = Recommender()
         app = get_rest_microservice(component, _NoMetrics())
         component.load()
-        return app
+        return Shortcut(app, component, access(self._settings), self.max_body_bytes)
 
 
 class _NoMetrics:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -34,9 +33,17 @@ from recsys.errors import (
 )
 from recsys.index.build import open_index
 from recsys.serving.explaining import explanations
-from recsys.serving.ranking import SCORE_DIGITS, Found, Ranked, candidates, rank, told
+from recsys.serving.ranking import (
+    SCORE_DIGITS,
+    Found,
+    Ranked,
+    candidates,
+    closest,
+    rank,
+    told_one,
+)
 from recsys.serving.remembered import Remembered
-from recsys.serving.requests import Quality, Query, Selection
+from recsys.serving.requests import ANYTHING, Quality, Query, Selection
 from recsys.serving.shelf import ChangedShelf, ReleaseShelf, Shelf
 from recsys.serving.tail import Tail, read_tail
 
@@ -53,8 +60,6 @@ _MOST_MASKS: Final = 512
 # answer with more than _MOST_RESULTS none is kept.
 _MOST_NEIGHBOURS: Final = 16_384
 _MOST_RESULTS: Final = 32
-
-_ANYTHING: Final = Selection()
 
 Vectors = npt.NDArray[np.float32]
 
@@ -196,8 +201,7 @@ class ServingRelease:
         found: dict[int, tuple[Ranked, tuple[str, ...]]] = {}
         for selection, places in _by_selection(queries).items():
             allowed, unknown = self._allowed(selection, queries[places[0]])
-            for place, chosen in self._chosen(queries, vectors, rows, places, allowed).items():
-                ranked = self._ranked(chosen, queries[place])
+            for place, ranked in self._chosen(queries, vectors, rows, places, allowed).items():
                 found[place] = ranked, unknown
                 key = _repeated(queries[place], rows[place])
                 if key is not None:
@@ -240,7 +244,7 @@ class ServingRelease:
         self, selection: Selection, query: Query
     ) -> tuple[npt.NDArray[np.bool_] | None, tuple[str, ...]]:
         """[n] the rows that may be shown, None for all; and ids to choose among of no product."""
-        if selection == _ANYTHING:
+        if selection == ANYTHING:
             return None, ()
         try:
             masks = [self._satisfying(*condition) for condition in selection.where]
@@ -263,9 +267,9 @@ class ServingRelease:
         rows: Sequence[int | None],
         places: Sequence[int],
         allowed: npt.NDArray[np.bool_] | None,
-    ) -> dict[int, Found]:
-        """The candidates of each query at these places; looks further where groups hide some."""
-        chosen: dict[int, Found] = {}
+    ) -> dict[int, Ranked]:
+        """The products for each query at these places; looks further where groups hide some."""
+        chosen: dict[int, Ranked] = {}
         waiting = list(places)
         fetch = max(
             _first_fetch(queries[place], self._groups(queries[place]) is not None)
@@ -276,29 +280,26 @@ class ServingRelease:
                 vectors[waiting], fetch, allowed, [rows[place] for place in waiting]
             )
             for place, neighbours in zip(waiting, found, strict=True):
-                query = queries[place]
-                enough = candidates(
-                    _found(neighbours, fetch),
-                    query.k,
-                    query.quality,
-                    self._groups(query),
-                )
-                if enough is not None:
-                    chosen[place] = enough
+                ranked = self._ranked(queries[place], neighbours, fetch)
+                if ranked is not None:
+                    chosen[place] = ranked
             waiting = [place for place in waiting if place not in chosen]
             fetch *= _WIDEN
         return chosen
 
-    def _ranked(self, chosen: Found, query: Query) -> Ranked:
+    def _ranked(
+        self, query: Query, neighbours: Sequence[tuple[int, float]], fetch: int
+    ) -> Ranked | None:
+        """The best of a query's ``fetch`` nearest; None when too few were looked at."""
+        k, quality, groups = query.k, query.quality, self._groups(query)
+        if not quality.reorders:
+            return closest(neighbours, k, quality, groups, complete=len(neighbours) < fetch)
+        enough = candidates(_found(neighbours, fetch), k, quality, groups)
+        if enough is None:
+            return None
         try:
-            return rank(
-                chosen,
-                query.k,
-                query.quality,
-                self._groups(query),
-                partial(self._boosts, query),
-                self._shelf.vectors_of,
-            )
+            boosts = partial(self._boosts, query)
+            return rank(enough, k, quality, groups, boosts, self._shelf.vectors_of)
         except QueryRejected as error:
             raise QueryRejected(_labelled(query, str(error))) from error
 
@@ -318,15 +319,9 @@ class ServingRelease:
     def _describe(
         self, ranked: Ranked, unknown: tuple[str, ...], query: Query, row: int | None
     ) -> Answer:
-        results = tuple(
-            self._result(*result)
-            for result in zip(
-                ranked.rows.tolist(),
-                told(ranked.scores).tolist(),
-                np.where(ranked.rank_scores == ranked.scores, np.nan, ranked.rank_scores).tolist(),
-                strict=True,
-            )
-        )
+        rows, scores = ranked.rows.tolist(), ranked.scores.tolist()
+        rank_scores = ranked.rank_scores.tolist()
+        results = tuple(map(self._result, rows, scores, rank_scores))
         if query.explain:
             boosts = self._boosts(query, ranked.rows)
             why = explanations(self._products, ranked, boosts, row)
@@ -336,8 +331,8 @@ class ServingRelease:
 
     def _result(self, row: int, score: float, rank_score: float) -> dict[str, Any]:
         part = self._shelf.part(row)
-        result = {**self._products.describe(row), "score": score, "part": part}
-        if not math.isnan(rank_score):
+        result = {**self._products.describe(row), "score": told_one(score), "part": part}
+        if rank_score != score:
             result["rank_score"] = round(rank_score, SCORE_DIGITS)
         return result
 
@@ -373,7 +368,7 @@ class ServingRelease:
 
 def _repeated(query: Query, row: int | None) -> tuple[int, int, Quality] | None:
     """All that decides the products for a query, where the same may well be asked again."""
-    if row is None or query.k > _MOST_RESULTS or query.selection != _ANYTHING:
+    if row is None or query.k > _MOST_RESULTS or query.selection != ANYTHING:
         return None
     return row, query.k, query.quality
 

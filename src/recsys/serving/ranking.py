@@ -17,7 +17,7 @@ An answer is defined without regard to how the search goes about it:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,6 +74,53 @@ class Found:
 def told(scores: Scores) -> Scores:
     """Cosines as an answer tells them, and as ``min_score`` sees them: six digits, -1 to 1."""
     return np.clip(scores, -1, 1).round(SCORE_DIGITS)
+
+
+def closest(
+    neighbours: Sequence[tuple[int, float]],
+    k: int,
+    quality: Quality,
+    groups: npt.NDArray[np.int32] | None,
+    *,
+    complete: bool,
+) -> Ranked | None:
+    """What `candidates` and `rank` make of neighbours that nothing reorders, in one go.
+
+    Parameters
+    ----------
+    neighbours
+        (row, cosine), as a search gives them.
+    complete
+        Whether nothing else may be shown.
+
+    Most requests are such, and few numbers are sooner looked at one by one.
+    """
+    rows: list[int] = []
+    scores: list[float] = []
+    seen: set[int] = set()
+    for row, score in neighbours:
+        if told_one(score) < quality.min_score:
+            complete = True
+            break
+        if groups is not None:
+            group = int(groups[row])
+            if group in seen:
+                continue
+            seen.add(group)
+        rows.append(row)
+        scores.append(score)
+        if len(rows) == k:
+            complete = True
+            break
+    if not complete:
+        return None
+    found = np.array(scores)
+    return Ranked(np.array(rows, np.int64), found, found)
+
+
+def told_one(score: float) -> float:
+    """As `told`, of one."""
+    return round(min(max(score, -1.0), 1.0) * 10**SCORE_DIGITS) / 10**SCORE_DIGITS
 
 
 def candidates(

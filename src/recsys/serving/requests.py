@@ -94,6 +94,9 @@ class Selection:
     exclude: tuple[str, ...] = ()
 
 
+ANYTHING: Final = Selection()
+
+
 @dataclass(frozen=True)
 class RequestLimits:
     """What one request may ask for, and what it gets where it does not say."""
@@ -237,6 +240,8 @@ def _k(value: Any, name: str, limits: RequestLimits) -> int:
 
 
 def _selection(data: Mapping[str, Any], prefix: str, limits: RequestLimits) -> Selection:
+    if not any(key in data for key in _FILTER_KEYS):
+        return ANYTHING
     most = limits.max_listed_products
     return Selection(
         _where(data.get("where", {}), f"{prefix}where"),
@@ -306,7 +311,7 @@ def _quality(data: Mapping[str, Any], prefix: str, limits: RequestLimits) -> Qua
     if "boost" in data:
         asked["boost"] = _boost(data["boost"], f"{prefix}boost", limits)
         asked["boost_is_default"] = False
-    return replace(limits.quality, **asked)
+    return replace(limits.quality, **asked) if asked else limits.quality
 
 
 def _boost(asked: Any, name: str, limits: RequestLimits) -> tuple[tuple[str, str, float], ...]:
