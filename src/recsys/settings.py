@@ -351,7 +351,8 @@ class Settings(BaseSettings):
     keep_releases: int = Field(
         10,
         ge=2,
-        description="Newest releases that `recsys store gc` keeps deployable, beside pinned ones.",
+        description="Newest releases that stay on the shelf, and in the store through"
+        " `recsys store gc`, beside the live one, the one before it and pinned ones.",
     )
 
     # Lineage for others

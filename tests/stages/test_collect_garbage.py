@@ -23,6 +23,7 @@ from recsys.release import pin, record_event, unpin
 from recsys.settings import Settings, load_settings
 from recsys.stages.collect_garbage import collect_garbage
 from recsys.stages.night import Night
+from recsys.stages.retire_releases import retire_releases
 from recsys.stages.task import Task
 from recsys.stages.trace import trace
 from serving_release import make_release
@@ -165,6 +166,25 @@ def model_of(settings: Settings, date: str, made_of: str) -> str:
     ) as writer:
         writer.put("/weights", date.encode())
     return writer.ref
+
+
+def test_a_night_takes_old_releases_off_the_shelf_and_leaves_them_in_the_store(
+    settings: Settings,
+) -> None:
+    made = [
+        release_of(settings, date, seed, catalog_of(settings, date))
+        for seed, date in enumerate(("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"))
+    ]
+    unknown = make_release(settings.releases_dir, seed=9)
+    pin(settings.releases_dir, made[0][0].id, "ada", "the first one")
+    for release in (unknown, *(release for release, _ in made[:3])):
+        grow_old(settings.releases_dir / release.id)
+    gone = made[1]
+    assert retire_releases(Night(settings, "2026-01-04")) == (gone[0].id,)
+    assert not (settings.releases_dir / gone[0].id).exists()
+    assert is_there(settings, gone[1], "/seed")
+    assert (settings.releases_dir / unknown.id).is_dir()
+    assert retire_releases(Night(settings, "2026-01-04")) == ()
 
 
 def test_a_release_whose_content_went_is_still_traced_to_its_catalog(settings: Settings) -> None:

@@ -6,15 +6,13 @@ Commits stay, with their files' names and digests, so every trace still ends whe
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from recsys import names, release
-from recsys.artifacts.live import living_workers, read_live
 from recsys.changes import Spool
 from recsys.errors import BadInput, CommitNotFound, ContentRemoved
 from recsys.provenance import CommitInfo
@@ -24,8 +22,8 @@ from recsys.settings import Settings
 from recsys.stages.night import REPO_OF_STAGE, Night
 from recsys.stages.plan_training import plan_of
 from recsys.stages.record import commit_record
+from recsys.stages.retire_releases import is_stale, kept_releases, old_releases, size_bytes
 
-_STALE_SECONDS: Final = 24 * 3600
 _SCRATCH: Final = (
     "pixels-*.npy",
     "vectors-*.npy",
@@ -74,14 +72,14 @@ def collect_garbage(night: Night, *, dry_run: bool = False) -> Freed:
             " what no commit holds"
         )
     freed = store.gc(lambda: _kept_commits(night, store), dry_run=dry_run)
-    folders = list(_old_releases(night, store))
+    folders = list(old_releases(night))
     scratch = list(_stale(settings))
     result = Freed(
         freed,
         tuple(path.name for path in folders),
-        sum(_size(path) for path in folders),
+        sum(size_bytes(path) for path in folders),
         tuple(path.name for path in scratch),
-        sum(_size(path) for path in scratch),
+        sum(size_bytes(path) for path in scratch),
     )
     if not dry_run:
         for path in folders:
@@ -107,7 +105,7 @@ def _kept_commits(night: Night, store: EmbeddedStore) -> Iterator[str]:
             of_people = repo not in REPO_OF_STAGE.values() and repo != names.CHANGES
             if of_people or _night_of(commit, night.settings) in kept:
                 yield commit.ref
-    releases = _kept_releases(night.settings, repos.get(names.RELEASES, [])).values()
+    releases = kept_releases(night.settings, repos.get(names.RELEASES, [])).values()
     for ref in releases:
         yield ref
         yield from _went_on_from(night, ref)
@@ -133,67 +131,11 @@ def _night_of(commit: CommitInfo, settings: Settings) -> str:
     )
 
 
-def _kept_releases(settings: Settings, commits: Iterable[CommitInfo]) -> dict[str, str]:
-    """Release id → its newest commit, of those that stay deployable."""
-    in_use = _in_use(settings)
-    kept: dict[str, str] = {}
-    for commit in commits:  # newest first
-        digest = str(commit_record(commit.message).get("artifact_digest", ""))
-        release_id = names.release_id(digest)
-        if release_id not in kept and (len(kept) < settings.keep_releases or release_id in in_use):
-            kept[release_id] = commit.ref
-    return kept
-
-
-def _in_use(settings: Settings) -> set[str | None]:
-    """The live release, the one before it, the pinned ones, and what workers answer with."""
-    live = read_live(settings.releases_dir)
-    events = release.history(settings.releases_dir)
-    before = (
-        event.previous
-        for event in reversed(events)
-        if event.release == live and event.event in release.WENT_LIVE
-    )
-    workers = living_workers(settings.serving_dir)
-    return {
-        live,
-        next(before, None),
-        *release.pins(events),
-        *(worker.release for worker in workers),
-    }
-
-
-def _old_releases(night: Night, store: EmbeddedStore) -> Iterator[Path]:
-    """Folders of releases that are not kept; a young one may not be committed yet."""
-    settings = night.settings
-    commits = store.commits(names.RELEASES) if names.RELEASES in store.repos() else ()
-    kept = {*_kept_releases(settings, commits), *_in_use(settings)}
-    for path in sorted(settings.releases_dir.glob("r-*")):
-        if names.is_release_id(path.name) and path.name not in kept and _is_stale(path):
-            yield path
-
-
 def _stale(settings: Settings) -> Iterator[Path]:
     for pattern in _SCRATCH:
         for path in sorted(settings.scratch_dir.glob(pattern)):
-            if _is_stale(path):
+            if is_stale(path):
                 yield path
-
-
-def _is_stale(path: Path) -> bool:
-    """Whether nothing in it was written for a day."""
-    newest = max((part.lstat().st_mtime for part in _tree(path)), default=0.0)
-    return time.time() - newest > _STALE_SECONDS
-
-
-def _size(path: Path) -> int:
-    return sum(part.lstat().st_size for part in _tree(path) if part.is_file())
-
-
-def _tree(path: Path) -> Iterator[Path]:
-    yield path
-    if path.is_dir() and not path.is_symlink():
-        yield from path.rglob("*")
 
 
 def _remove(path: Path) -> None:

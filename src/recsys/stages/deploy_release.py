@@ -21,6 +21,7 @@ from recsys.stages.assemble_release import restore
 from recsys.stages.judge import judge
 from recsys.stages.night import Night, Opened
 from recsys.stages.purges import require_nothing_purged
+from recsys.stages.retire_releases import retire_releases
 from recsys.stages.standing_rollback import require_better_than_rolled_back
 from recsys.stages.task import Task, suite_digest
 
@@ -33,7 +34,9 @@ def run(night: Night) -> Receipt:
     restore(night, bundle.ref)
     with deploy.one_at_a_time(night.settings.releases_dir):
         require_nothing_purged(night, bundle.artifact)
-        return _run(night, bundle)
+        receipt = _run(night, bundle)
+        retire_releases(night)
+    return receipt
 
 
 def _run(night: Night, bundle: Opened[Release]) -> Receipt:
