@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import psutil
@@ -19,6 +20,8 @@ from recsys.artifacts.live import (
     write_live,
     write_worker,
 )
+from recsys.artifacts.products import FILES as PRODUCT_FILES
+from recsys.artifacts.release import INDEX_FILE, VECTORS_FILE
 from recsys.changes import Draft, Spool
 from recsys.deploy import LocalSeldon
 from recsys.errors import DeployFailed, ReleaseUnknown, ServiceUnavailable
@@ -163,6 +166,16 @@ def test_a_killed_worker_is_replaced_and_answers_with_the_live_release(running, 
         assert time.monotonic() < until
         time.sleep(0.05)
     assert not target.deploy(releases[2]).changed
+
+
+def test_workers_share_the_pages_of_a_release(running, releases, target):
+    target.deploy(releases[0])
+    folder = str(running.releases_dir / releases[0])
+    for worker in living_workers(running.serving_dir):
+        maps = psutil.Process(worker.pid).memory_maps(grouped=False)
+        mapped = {Path(item.path).name: item for item in maps if item.path.startswith(folder)}
+        assert {VECTORS_FILE, INDEX_FILE, *PRODUCT_FILES[:3]} <= set(mapped)
+        assert {item.private_dirty for item in mapped.values()} == {0}  # no copy of one's own
 
 
 def test_a_probe_tells_how_each_product_is_answered(running, releases, target):

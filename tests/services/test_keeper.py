@@ -151,6 +151,13 @@ def test_each_restart_waits_twice_as_long(restarts: int, seconds: float) -> None
     assert RestartPolicy().delay_seconds(restarts) == seconds
 
 
+def test_a_clock_that_was_set_back_holds_no_restart_up() -> None:
+    restarts = Restarts().with_one(1_000_000.0, "it ended", RestartPolicy())
+    assert not restarts.due(1_000_000.5, RestartPolicy())
+    assert restarts.due(1_000_001.0, RestartPolicy())
+    assert restarts.due(500_000.0, RestartPolicy())
+
+
 def test_seldon_without_a_release_is_well_and_one_that_is_stuck_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,8 @@ def _airflow(settings: Settings) -> tuple[Service, ...]:
             ports=ports,
             healthy=healthy,
             alive=alive,
+            # A training on every core makes its web server slow; a restart would end its tasks.
+            patience_seconds=180.0,
             log=settings.logs_dir / f"{name}.log",
             url=at,
             prepare=(airflow, "db", "migrate"),
@@ -232,7 +234,6 @@ def front_service(settings: Settings) -> Service:
         },
         ports={"RECSYS_SELDON_PORT": settings.seldon_port},
         healthy=lambda _: answers(f"http://{HOST}:{settings.seldon_port}{front.PING}"),
-        patience_seconds=15.0,
         files=files,
         soft_stop=signal.SIGUSR1,
         log=settings.logs_dir / f"{name}.log",

@@ -46,10 +46,11 @@ class Restarts:
         return sum(now - policy.within_seconds < time for time in self.times)
 
     def due(self, now: float, policy: RestartPolicy) -> bool:
-        """Whether the back-off has passed."""
-        return not self.times or now - self.times[-1] >= policy.delay_seconds(
-            self.lately(now, policy)
-        )
+        """Whether the back-off has passed; so it has when the clock was set back meanwhile."""
+        if not self.times:
+            return True
+        delay = policy.delay_seconds(self.lately(now, policy))
+        return not 0 <= now - self.times[-1] < delay
 
     def with_one(self, now: float, reason: str, policy: RestartPolicy) -> Restarts:
         """One more, those beyond the policy's time forgotten."""
