@@ -6,6 +6,8 @@ to know that shoppers get the new one.
 If you are paged:
 
 - `assemble_release` fails: a part does not match its digest. Nothing was deployed.
+- `shadow_release` fails with a refusal: beside the live release it erred, lacked products, was
+  slow, or gave answers that no honest model gives; the message says which. Nothing was deployed.
 - `deploy_release` fails with a refusal: the service answered the probe queries wrongly or
   too slowly, and the release before this one is live again. `recsys releases` tells which;
   the history beside the releases tells why.
@@ -31,7 +33,7 @@ settings = load_settings()
 
 with DAG(
     dag_id=names.DAG_REDEPLOY,
-    description="Assemble a release, deploy it, probe it, keep it or roll back.",
+    description="Assemble a release, try it, deploy it, probe it, keep it or roll back.",
     doc_md=__doc__,
     schedule=[Asset(names.ASSET_PRODUCT_INDEX)],
     catchup=False,
@@ -44,10 +46,16 @@ with DAG(
         stage="assemble_release",
         doc_md="One folder, named by the digest of all that is in it.",
     )
+    shadow = StageOperator(
+        task_id="shadow_release",
+        stage="shadow_release",
+        receipts={"assemble_release": assemble.output},
+        doc_md="Asked beside the live release, by no shopper; the suite `shadow` judges.",
+    )
     deploy = deploy_operator(settings)(
         task_id="deploy_release",
         stage="deploy_release",
-        receipts={"assemble_release": assemble.output},
+        receipts={"shadow_release": shadow.output},
         outlets=[Asset(names.ASSET_LIVE_RELEASE)],
         doc_md="Swap, wait until every worker agrees, probe; the suite `deployment` judges.",
     )

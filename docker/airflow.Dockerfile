@@ -29,6 +29,7 @@ ENV PYTHONPATH=/app/src:/app/plugins \
     AIRFLOW__CORE__DAGS_FOLDER=/app/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/app/plugins \
     RECSYS_STATE_DIR=/state \
+    RECSYS_SHADOW=false \
     RECSYS_EXPECTATIONS_DIR=/app/expectations
 
 USER recsys

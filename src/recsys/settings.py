@@ -276,6 +276,26 @@ class Settings(BaseSettings):
         120, gt=0, description="How long every worker may take to answer with a new release."
     )
 
+    # A release on trial
+    shadow: bool = Field(
+        True,
+        description="Try a release beside the live one before it goes live; it needs the serving"
+        " environment on the machine that runs the stage.",
+    )
+    shadow_questions: int = Field(
+        60,
+        ge=2,
+        le=1_000,
+        description="Recent queries that a release is tried on, beside half as many products of"
+        " the catalog.",
+    )
+    shadow_slowdown: float = Field(
+        2.5,
+        ge=1,
+        description="How many times the live release's time a new one may take; 5 ms if it is"
+        " less.",
+    )
+
     # Where releases are served
     deploy_target: Literal["local", "kubernetes"] = Field(
         "local", description="The microservice on this machine, or Seldon Core on Kubernetes."

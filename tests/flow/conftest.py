@@ -25,6 +25,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         epochs=12,
         batch_size=16,
         recall_queries=100,
+        shadow_questions=16,
         airflow_port=ports[0],
         mlflow_port=ports[1],
         seldon_port=ports[2],

@@ -7,25 +7,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from recsys import names, services
+from recsys import services
 from recsys.artifacts.deployment import DeployedRelease
 from recsys.artifacts.live import read_live
 from recsys.artifacts.model import TrainingPlan
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release, read_manifest
+from recsys.artifacts.trial import ShadowedRelease
 from recsys.artifacts.verdict import Verdict
 from recsys.cli.console import Json, console, print_json, progress_bars
 from recsys.errors import RecsysError, ReleaseUnknown
 from recsys.settings import Settings, load_settings
 from recsys.stages import NIGHT_STAGES, run_stage
-from recsys.stages.night import Night
+from recsys.stages.night import REPO_OF_STAGE, Night
+from recsys.stages.record import commit_record
 
 # Reading a commit is no work of a night.
 _ANY_NIGHT = "0001-01-01"
+P = TypeVar("P", ShadowedRelease, DeployedRelease)
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,22 @@ def verdicts_of(settings: Settings, release: Release) -> Iterator[Verdict]:
     """Every gate that a live release passed, the deployment's last."""
     yield from release.verdicts
     night = Night(settings, _ANY_NIGHT)
-    for commit in night.store.commits(names.DEPLOYMENTS):
-        deployed = night.open(commit.ref, DeployedRelease).artifact
-        if deployed.release_id == release.id:
-            yield deployed.verdict
-            return
+    for found in (
+        _passed(night, "shadow_release", ShadowedRelease, release.id),
+        _passed(night, "deploy_release", DeployedRelease, release.id),
+    ):
+        if found is not None and found.verdict is not None:
+            yield found.verdict
+
+
+def _passed(night: Night, stage: str, artifact: type[P], release_id: str) -> P | None:
+    """The newest of what a stage committed of a release; rollbacks are no stage's."""
+    for commit in night.commits(REPO_OF_STAGE[stage]):
+        if commit_record(commit.message).get("stage") == stage:
+            passed = night.open(commit.ref, artifact).artifact
+            if passed.release_id == release_id:
+                return passed
+    return None
 
 
 def _report(

@@ -30,6 +30,7 @@ NIGHT_STAGES: Final = (
     "embed_catalog",
     "build_index",
     "assemble_release",
+    "shadow_release",
     "deploy_release",
 )
 STAGES: Final = (*NIGHT_STAGES, "watch_service")

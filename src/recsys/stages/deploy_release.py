@@ -13,6 +13,7 @@ from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release
+from recsys.artifacts.trial import ShadowedRelease
 from recsys.artifacts.verdict import Verdict
 from recsys.changes import Spool
 from recsys.errors import RecsysError
@@ -25,27 +26,30 @@ from recsys.stages.retire_releases import retire_releases
 from recsys.stages.standing_rollback import require_better_than_rolled_back
 from recsys.stages.task import Task, suite_digest
 
+# On ``master`` are those of the time before releases were tried in a shadow.
+BRANCH = "shadowed"
 _PROBES = 32
 
 
 def run(night: Night) -> Receipt:
     """Make the release live and commit that it is; on a refusal the one before is live again."""
-    bundle = night.result_of("assemble_release", Release)
+    shadowed = night.result_of("shadow_release", ShadowedRelease)
+    bundle = night.open(shadowed.artifact.release, Release)
     restore(night, bundle.ref)
     with deploy.one_at_a_time(night.settings.releases_dir):
         require_nothing_purged(night, bundle.artifact)
-        receipt = _run(night, bundle)
+        receipt = _run(night, bundle, shadowed.ref)
         retire_releases(night)
     return receipt
 
 
-def _run(night: Night, bundle: Opened[Release]) -> Receipt:
+def _run(night: Night, bundle: Opened[Release], shadow: str) -> Receipt:
     settings = night.settings
     target = deploy.open_target(settings)
     task = Task(
         night,
         "deploy_release",
-        [bundle.ref],
+        [bundle.ref, shadow],
         {"seed": settings.seed, **suite_digest(night, names.SUITE_DEPLOYMENT)},
         rooms=("deploy", "gates"),
     )
@@ -70,7 +74,8 @@ def _run(night: Night, bundle: Opened[Release]) -> Receipt:
             previous=previous,
             why=f"night {night.date}",
         )
-    return task.publish(DeployedRelease(bundle.ref, release_id, verdict))
+    deployed = DeployedRelease(bundle.ref, release_id, verdict)
+    return task.publish(deployed, branch=BRANCH)
 
 
 def _probe(night: Night, target: deploy.DeploymentTarget, bundle: Opened[Release]) -> Verdict:

@@ -39,6 +39,7 @@ REPO_OF_STAGE = {
     "embed_catalog": names.EMBEDDINGS,
     "build_index": names.INDEXES,
     "assemble_release": names.RELEASES,
+    "shadow_release": names.SHADOWS,
     "deploy_release": names.DEPLOYMENTS,
     "watch_service": names.SERVICE_REPORTS,
 }

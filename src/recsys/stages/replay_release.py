@@ -29,9 +29,9 @@ from recsys.stages.find_release import find_release
 from recsys.stages.night import Night, Opened
 from recsys.stages.release_commits import RecordedCommit, commits_of_release
 
-# The delivery itself is given, and nothing is put into service.
+# The delivery itself is given, and nothing is tried or put into service.
 _SNAPSHOT: Final = NIGHT_STAGES[0]
-REPLAYED_STAGES: Final = NIGHT_STAGES[1:-1]
+REPLAYED_STAGES: Final = NIGHT_STAGES[1 : NIGHT_STAGES.index("shadow_release")]
 REPLAY_FILE: Final = "replay.json"
 # Where the real data are is no part of what is replayed.
 _NOT_TAKEN = frozenset({"provenance", "catalog"})

@@ -1,0 +1,1 @@
+"""A release on trial: asked beside the live one before shoppers see it, watched once they do."""
