@@ -6,6 +6,7 @@ outside failed.
 
     RecsysError
     ├── GateRefused                  a suite said no; the live release is untouched
+    ├── ReleaseTakenBack             worse than the one before, which is live again
     ├── BadInput
     │   ├── SettingsInvalid
     │   ├── DeliveryUnreadable       a catalog delivery that cannot even be opened safely
@@ -48,6 +49,12 @@ class GateRefused(RecsysError):
     def __init__(self, message: str, verdict: dict[str, object]) -> None:
         super().__init__(message)
         self.verdict = verdict
+
+
+class ReleaseTakenBack(RecsysError):
+    """A release was worse than the one before it, and was rolled back by the watch."""
+
+    exit_code = 1
 
 
 class BadInput(RecsysError):

@@ -24,6 +24,7 @@ INDEXES: Final = "indexes"
 RELEASES: Final = "releases"
 SHADOWS: Final = "shadows"
 DEPLOYMENTS: Final = "deployments"
+WATCHES: Final = "watches"
 SERVICE_REPORTS: Final = "service_reports"
 
 # DAG ids and the assets that join them.
@@ -31,6 +32,7 @@ DAG_VALIDATE: Final = "validate_catalog"
 DAG_RETRAIN: Final = "retrain_model"
 DAG_REBUILD: Final = "rebuild_index"
 DAG_REDEPLOY: Final = "redeploy_service"
+DAG_WATCH_RELEASE: Final = "watch_release"
 DAG_WATCH: Final = "watch_service"
 NIGHT_DAGS: Final = (DAG_VALIDATE, DAG_RETRAIN, DAG_REBUILD, DAG_REDEPLOY)
 

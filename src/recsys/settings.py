@@ -296,6 +296,22 @@ class Settings(BaseSettings):
         " less.",
     )
 
+    watch_seconds: float = Field(
+        1_800, gt=0, le=18_000, description="How long a release is watched after it went live."
+    )
+    watch_every_seconds: float = Field(
+        15, gt=0, description="How often the watch reads the request log."
+    )
+    watch_baseline_seconds: float = Field(
+        86_400, gt=0, description="How long before that requests count as the time before."
+    )
+    watch_false_alarm: float = Field(
+        0.01,
+        gt=0,
+        lt=0.5,
+        description="Chance that a release is taken back though it is no worse.",
+    )
+
     # Where releases are served
     deploy_target: Literal["local", "kubernetes"] = Field(
         "local", description="The microservice on this machine, or Seldon Core on Kubernetes."

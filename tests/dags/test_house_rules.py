@@ -16,7 +16,7 @@ from recsys_airflow.operators import StageOperator
 
 DAGS = Path(__file__).parents[2] / "dags"
 DAG_FILES = sorted(DAGS.glob("*.py"))
-ALL_DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH)
+ALL_DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH_RELEASE, names.DAG_WATCH)
 
 
 def load(path: Path) -> DAG:
@@ -104,11 +104,13 @@ def test_assets_join_the_dags(dags: dict[str, DAG]) -> None:
     }
     assert wakes(dags[names.DAG_REBUILD]) == {names.ASSET_CHAMPION_MODEL}
     assert wakes(dags[names.DAG_REDEPLOY]) == {names.ASSET_PRODUCT_INDEX}
+    assert wakes(dags[names.DAG_WATCH_RELEASE]) == {names.ASSET_LIVE_RELEASE}
     assert {dag_id: emits(dag) for dag_id, dag in dags.items()} == {
         names.DAG_VALIDATE: {names.ASSET_VALIDATED_CATALOG},
         names.DAG_RETRAIN: {names.ASSET_CHAMPION_MODEL},
         names.DAG_REBUILD: {names.ASSET_PRODUCT_INDEX},
         names.DAG_REDEPLOY: {names.ASSET_LIVE_RELEASE},
+        names.DAG_WATCH_RELEASE: set(),
         names.DAG_WATCH: set(),
     }
 

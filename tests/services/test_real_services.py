@@ -29,7 +29,7 @@ from recsys.services.environment import SERVICE_MARK
 from recsys.settings import Settings, load_settings
 
 TOKEN = "hush-4711-bright-orange"
-ALL_DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH)
+ALL_DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH_RELEASE, names.DAG_WATCH)
 
 
 def free_ports(count: int) -> list[int]:

@@ -12,6 +12,7 @@ from recsys import names
 from recsys.artifacts.base import ARTIFACT_FILE, Artifact
 from recsys.artifacts.catalog import (
     ATTRIBUTES,
+    LABEL_COLUMN,
     NAME_COLUMN,
     CatalogSnapshot,
     CatalogSplit,
@@ -36,9 +37,18 @@ def picture(seed: int) -> bytes:
 
 
 def reach_champion(
-    settings: Settings, date: str, pictures: Mapping[str, bytes], model: bytes | None = None
+    settings: Settings,
+    date: str,
+    pictures: Mapping[str, bytes],
+    model: bytes | None = None,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    types: Mapping[str, str] | None = None,
 ) -> Night:
-    """A night whose catalog holds these pictures by product, and whose champion is the model."""
+    """A night whose catalog holds these pictures by product, and whose champion is the model.
+
+    ``size`` is what the model takes, (width, height); ``types`` are article types by product.
+    """
+    width, height = size
     night = Night(settings, date)
     catalog = _commit(
         night,
@@ -56,6 +66,7 @@ def reach_champion(
             "sha256_bytes": [sha256_bytes(pictures[product]) for product in ids],
             NAME_COLUMN: [f"Product {product}" for product in ids],
             **dict.fromkeys(ATTRIBUTES, "NA"),
+            LABEL_COLUMN: [(types or {}).get(product, "NA") for product in ids],
         }
     )
     validated = _commit(
@@ -74,11 +85,11 @@ def reach_champion(
         [validated],
         {frames.GROUPS: frames.to_parquet(pd.DataFrame({"id": ids, "group": ids}))},
     )
-    trained = TrainedModel(validated, split, digest, DIMENSION, WIDTH, HEIGHT, "run", {})
+    trained = TrainedModel(validated, split, digest, DIMENSION, width, height, "run", {})
     models = _commit(
         night, names.MODELS, trained, [validated, split], {"/embedder.tflite": content}
     )
-    approved = ApprovedModel(models, digest, DIMENSION, WIDTH, HEIGHT, "1", (verdict(),))
+    approved = ApprovedModel(models, digest, DIMENSION, width, height, "1", (verdict(),))
     champion = _commit(night, names.CHAMPIONS, approved, [models], {})
     night.receipts["approve_model"] = Receipt(approved.kind, champion, approved.digest, fresh=True)
     return night

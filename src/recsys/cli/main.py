@@ -28,6 +28,7 @@ _MODULE_OF: Final = {
     "delist": "changes",
     "changes": "changes",
     "rollback": "rollback",
+    "watch": "watch",
     "trace": "trace",
     "reproduce": "reproduce",
     "purge": "purge",

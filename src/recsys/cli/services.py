@@ -48,7 +48,7 @@ def up(
                 _first_night(airflow)
         finally:
             # Also when no night was needed: Airflow may be newer than the live release.
-            airflow.unpause((*names.NIGHT_DAGS, names.DAG_WATCH))
+            airflow.unpause((*names.NIGHT_DAGS, names.DAG_WATCH_RELEASE, names.DAG_WATCH))
     _introduce(settings)
 
 

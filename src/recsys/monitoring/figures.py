@@ -82,11 +82,41 @@ def _parse(raw: bytes) -> dict[str, Any] | None:
             "puid": str(line["puid"]),
             "release": line["release"],
             "status_code": int(line["status_code"]),
+            "kind": str(line.get("kind", "")),
             "results": [int(count) for count in line["results"]],
+            "underfilled": int(line.get("underfilled", 0)),  # older lines lack it
             "milliseconds": float(line["milliseconds"]),
         }
     except (ValueError, TypeError, KeyError):
         return None
+
+
+class LogReader:
+    """Reads the lines of a log that grows, each of them once; those of probes are left out."""
+
+    def __init__(self, requests_dir: Path) -> None:
+        self._folder = requests_dir
+        self._read: dict[Path, int] = {}
+
+    def new_lines(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
+        """What was written since the last look about requests in [since, until)."""
+        found = []
+        for path in _files(self._folder, since, until):
+            with path.open("rb") as stream:
+                stream.seek(self._read.get(path, 0))
+                data = stream.read()
+            whole = data[: data.rfind(b"\n") + 1]  # the rest is being written
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            found += [line for raw in whole.splitlines() if (line := _shoppers(raw, since, until))]
+        return found
+
+
+def _shoppers(raw: bytes, since: datetime, until: datetime) -> dict[str, Any] | None:
+    """The line, if it is whole, of this time and no probe's."""
+    line = _parse(raw)
+    if line is None or line["puid"].startswith(names.PROBE_PUID):
+        return None
+    return line if since <= line["at"] < until else None
 
 
 def _share(hits: np.ndarray[Any, np.dtype[np.bool_]]) -> float:

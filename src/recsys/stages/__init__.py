@@ -33,7 +33,7 @@ NIGHT_STAGES: Final = (
     "shadow_release",
     "deploy_release",
 )
-STAGES: Final = (*NIGHT_STAGES, "watch_service")
+STAGES: Final = (*NIGHT_STAGES, "watch_release", "watch_service")
 
 __all__ = ["NIGHT_STAGES", "STAGES", "run_stage"]
 

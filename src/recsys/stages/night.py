@@ -41,6 +41,7 @@ REPO_OF_STAGE = {
     "assemble_release": names.RELEASES,
     "shadow_release": names.SHADOWS,
     "deploy_release": names.DEPLOYMENTS,
+    "watch_release": names.WATCHES,
     "watch_service": names.SERVICE_REPORTS,
 }
 

@@ -16,17 +16,20 @@ from recsys.stages.purges import current_purges
 ROLLBACKS_BRANCH = "rollbacks"
 
 
-def roll_back(night: Night, release_id: str, who: str, why: str) -> tuple[release.Event, float]:
+def roll_back(
+    night: Night, release_id: str, who: str, why: str, *, instead_of: str = ""
+) -> tuple[release.Event, float]:
     """Make an earlier release live again: no training, no building; returns event and seconds.
 
-    Without a ``release_id`` it is the one that was live before the present one. A release
+    Without a ``release_id`` it is the one that was live before the present one; with
+    ``instead_of``, the present one must be that, or nothing is done. A release
     that a purge replaced is taken in its purged form. Until it is lifted or beaten, the
     rollback keeps the nights from redeploying (`recsys.stages.standing_rollback`).
 
     Raises
     ------
     BadInput
-        No ``why``; or the release is live already.
+        No ``why``; the release is live already; or another is than ``instead_of``.
     ReleaseUnknown
         No such release, or none was live before.
     DeployFailed, ServiceUnavailable
@@ -37,6 +40,8 @@ def roll_back(night: Night, release_id: str, who: str, why: str) -> tuple[releas
     releases_dir = night.settings.releases_dir
     with deploy.one_at_a_time(releases_dir):
         live = read_live(releases_dir)
+        if instead_of not in ("", live):
+            raise BadInput(f"release {live} is live now, not {instead_of}: nothing was changed")
         wanted = current_purges(night).artifact.successor(release_id or _before(night, live))
         if wanted == live:
             raise BadInput(f"release {wanted} is live already")

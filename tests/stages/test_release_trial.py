@@ -1,61 +1,44 @@
-"""A candidate answers beside the live release: what is let through, what is refused, and why."""
+"""A release on trial: asked beside the live one before it goes live, watched afterwards."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 
-from recsys import index as index_room
-from recsys import names, release
-from recsys.artifacts.digests import sha256_file
-from recsys.artifacts.index import EmbeddingSet, SearchIndex
+from recsys import names
 from recsys.artifacts.live import read_live
-from recsys.artifacts.model import ApprovedModel
-from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
-from recsys.artifacts.release import INDEX_FILE, RELEASE_FILES, VECTORS_FILE, Release
-from recsys.artifacts.trial import ShadowedRelease
-from recsys.errors import DeployFailed, FileMissing, GateRefused, SettingsInvalid
-from recsys.release import history
+from recsys.artifacts.release import Release
+from recsys.artifacts.trial import ShadowedRelease, WatchedRelease
+from recsys.errors import (
+    BadInput,
+    DeployFailed,
+    FileMissing,
+    GateRefused,
+    ReleaseTakenBack,
+    SettingsInvalid,
+)
+from recsys.release import Event, history
 from recsys.services import apart
-from recsys.settings import Settings, load_settings
-from recsys.stages import assemble_release, build_index, deploy_release, shadow_release
+from recsys.settings import load_settings
+from recsys.stages import (
+    deploy_release,
+    shadow_release,
+    watch_release,
+)
 from recsys.stages.night import Night
-from recsys.stages.task import Task
-from serving_release import Service, damage, service
-from stages.embedded_nights import embed, picture, reach_champion
-
-DATA = Path(__file__).parent / "data"
-SHOWN = {str(10_000 + number): picture(number) for number in range(40)}
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A shop whose first release answers."""
-
-    settings: Settings
-    service: Service
-
-    def night(self, date: str, model: str = "good", shown: dict[str, bytes] = SHOWN) -> Night:
-        """A night up to its release."""
-        content = (DATA / f"{model}.tflite").read_bytes()
-        night = reach_champion(self.settings, date, shown, content)
-        embed(night)
-        night.receipts["build_index"] = build_index.run(night)
-        night.receipts["assemble_release"] = assemble_release.run(night)
-        return night
-
-    def answer(self) -> str:
-        """The release that answers a shopper now."""
-        found: str = self.service.ask(product_id="10001").json()["jsonData"]["release"]
-        return found
+from recsys.stages.roll_back import roll_back
+from serving_release import damage, service
+from stages.embedded_nights import picture
+from stages.trial_shop import SHOWN, Shop, halved
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +51,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         found = Shop(settings, running)
         night = found.night("2026-01-01")
         night.receipts["shadow_release"] = shadow_release.run(night)
-        deploy_release.run(night)
+        found.deployed.append(deploy_release.run(night))
         yield found
 
 
@@ -105,48 +88,6 @@ def refused(night: Night) -> str:
     return str(refusal.value)
 
 
-def halved(night: Night) -> None:
-    """Tonight's release with every other product left out by mistake."""
-    settings = night.settings
-    bundle = night.result_of("assemble_release", Release)
-    home = settings.releases_dir / bundle.artifact.id
-    mask = np.arange(bundle.artifact.products) % 2 == 0
-    part = settings.scratch_dir / "halved"
-    part.mkdir(parents=True, exist_ok=True)
-    vectors = np.load(home / VECTORS_FILE)[mask]
-    np.save(part / VECTORS_FILE, vectors)
-    index_room.save(index_room.build(vectors, "Flat", 1, 0), part / INDEX_FILE)
-    rows = {"rows": len(vectors)}
-    search = night.result_of("build_index", SearchIndex).artifact
-    embeddings = night.open(search.embeddings, EmbeddingSet).artifact
-    made = release.assemble(
-        settings.releases_dir,
-        model=night.open(embeddings.champion, ApprovedModel).artifact,
-        embeddings=EmbeddingSet(
-            **{
-                **vars(embeddings),
-                **rows,
-                "taken_over": 0,
-                "vectors_digest": sha256_file(part / VECTORS_FILE),
-            }
-        ),
-        index=SearchIndex(
-            **{**vars(search), **rows, "index_digest": sha256_file(part / INDEX_FILE)}
-        ),
-        products=ProductTable.load(home).kept(mask),
-        embedder=home / "embedder.tflite",
-        index_file=part / INDEX_FILE,
-        vectors=part / VECTORS_FILE,
-        inputs=bundle.artifact.inputs,
-        verdicts=bundle.artifact.verdicts,
-    )
-    inputs = night.store.inspect(bundle.ref).inputs
-    folder = settings.releases_dir / made.id
-    night.receipts["assemble_release"] = Task(
-        night, "assemble_release", inputs, {"halved": True}, rooms=("release",)
-    ).publish(made, [(f"/{name}", folder / name) for name in RELEASE_FILES])
-
-
 def test_a_good_release_passes_on_recent_requests_and_is_deployed_by_that_alone(
     shop: Shop,
 ) -> None:
@@ -161,7 +102,7 @@ def test_a_good_release_passes_on_recent_requests_and_is_deployed_by_that_alone(
     assert found["own_picture_share"] == 1
     assert not shadow_release.run(night).fresh
     night.receipts["shadow_release"] = receipt
-    deploy_release.run(night)
+    shop.deployed.append(deploy_release.run(night))
     assert shop.answer() == night.result_of("assemble_release", Release).artifact.id
     (verdict,) = list((shop.settings.data_docs_dir / "2026-01-02").glob("shadow-*.html"))
     assert "held" in verdict.read_text()
@@ -217,3 +158,89 @@ def test_untried_releases_go_live_only_where_the_settings_say_so(unmoved: Shop) 
     assert night.open(receipt.ref, ShadowedRelease).artifact.verdict is None
     record = json.loads(night.store.inspect(receipt.ref).message)
     assert record["settings"]["shadow"] is False
+
+
+@pytest.fixture
+def promoted(shop: Shop) -> Event:
+    """The deployment of the second release, which is watched."""
+    event = [item for item in history(shop.settings.releases_dir) if item.event == "deployed"][-1]
+    assert event.previous
+    return event
+
+
+def watching(shop: Shop, **settings: Any) -> Night:
+    """A night that watches the live release; what serves is what the registry crowned."""
+    quick = {"watch_every_seconds": 0.1, **settings}
+    night = Night(load_settings(**{**shop.settings.model_dump(), **quick}), "2026-01-04")
+    night.__dict__["registry"] = SimpleNamespace(champion=lambda: SimpleNamespace(version="1"))
+    return night
+
+
+def log(shop: Shop, release: str | None, at: datetime, count: int, **fields: Any) -> None:
+    """So many requests that a release answered at that time."""
+    line = {
+        "time": at.isoformat(timespec="milliseconds"),
+        "puid": "shopper",
+        "release": release,
+        "status_code": 200,
+        "kind": "id",
+        "results": [10],
+        "underfilled": 0,
+        "milliseconds": 2.0,
+        **fields,
+    }
+    path = shop.service.serving_dir / "requests" / f"{line['time'][:10]}-4711.jsonl"
+    with path.open("a") as stream:
+        stream.write(f"{json.dumps(line)}\n" * count)
+
+
+def outcome(night: Night) -> str:
+    return night.open(watch_release.run(night).ref, WatchedRelease).artifact.outcome
+
+
+def test_a_watch_with_too_few_requests_says_so(shop: Shop, promoted: Event) -> None:
+    assert outcome(watching(shop, watch_seconds=0.5)) == "too few requests"
+
+
+def test_a_release_that_does_as_well_is_kept(shop: Shop, promoted: Event) -> None:
+    since = datetime.fromisoformat(promoted.when)
+    log(shop, promoted.previous, since - timedelta(hours=1), 400)
+    log(shop, promoted.previous, since - timedelta(hours=1), 4, status_code=404, results=[])
+    log(shop, promoted.release, since, 200)
+    log(shop, promoted.release, since, 3, status_code=404, results=[])
+    night = watching(shop, watch_seconds=1)
+    assert outcome(night) == "kept"
+    assert not watch_release.run(night).fresh
+
+
+def test_a_release_that_lacks_products_is_taken_back_at_once_and_the_figures_say_why(
+    shop: Shop, promoted: Event
+) -> None:
+    since = datetime.fromisoformat(promoted.when) + timedelta(seconds=2)
+    log(shop, promoted.release, since, 150)
+    log(shop, promoted.release, since, 150, status_code=404, results=[])
+    with pytest.raises(ReleaseTakenBack, match=r"unknown products: 153 of .* before 4 of 4"):
+        watch_release.run(watching(shop, watch_seconds=3_600))
+    assert read_live(shop.settings.releases_dir) == promoted.previous == shop.answer()
+    event = history(shop.settings.releases_dir)[-1]
+    assert (event.event, event.release, event.who) == (
+        "rolled_back",
+        promoted.previous,
+        "the watch",
+    )
+    night = watching(shop)
+    commit = night.store.head(names.DEPLOYMENTS, "rollbacks")
+    assert commit is not None
+    assert json.loads(commit.message)["event"]["why"] == event.why
+
+
+def test_a_watch_ends_when_another_release_is_live(shop: Shop, promoted: Event) -> None:
+    night = watching(shop)
+    night.receipts["deploy_release"] = shop.deployed[-1]
+    assert outcome(night) == "superseded"
+    with pytest.raises(BadInput, match=f"{promoted.previous} is live now"):
+        roll_back(night, "", "the watch", "late", instead_of=promoted.release)
+
+
+def test_what_a_rollback_made_live_is_not_watched(shop: Shop, promoted: Event) -> None:
+    assert outcome(watching(shop)) == "nothing before"
