@@ -24,14 +24,15 @@ from recsys.settings import PROJECT_ROOT, Settings, load_settings
 from recsys.stages import NIGHT_STAGES, run_stage
 
 NIGHT = "2026-01-01"
-# The suites that tell how good a model and its labels are.
+# The suites that tell how good a model and its labels are, and what shoppers get of it.
 JUDGING = (
     names.SUITE_MODEL,
     names.SUITE_MODEL_SLICES,
     names.SUITE_MODEL_PROBES,
     names.SUITE_LABELS,
+    names.SUITE_SHADOW,
 )
-DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH)
+DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH_RELEASE, names.DAG_WATCH)
 
 
 def free_ports(count: int) -> list[int]:
