@@ -61,15 +61,17 @@ def unmoved(shop: Shop) -> Iterator[Shop]:
     live = read_live(shop.settings.releases_dir)
     yield shop
     assert read_live(shop.settings.releases_dir) == live == shop.answer()
-    assert not shadows()
+    assert not shadows(shop)
     assert not list(shop.settings.scratch_dir.glob("shadow/*"))
 
 
-def shadows() -> list[psutil.Process]:
+def shadows(shop: Shop) -> list[int]:
+    """The processes of shadows of this shop."""
+    scratch = str(shop.settings.scratch_dir)
     return [
-        process
+        process.pid
         for process in psutil.process_iter(["environ"])
-        if (process.info["environ"] or {}).get("RECSYS_LOCAL_SERVICE") == "shadow"
+        if (process.info["environ"] or {}).get("RECSYS_STATE_DIR", "").startswith(scratch)
     ]
 
 
