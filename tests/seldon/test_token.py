@@ -12,8 +12,10 @@ from recsys.artifacts.live import write_live
 from recsys.changes import Spool
 from recsys.client import Recommender
 from recsys.deploy import local_seldon
+from recsys.deploy.probing import token_headers
 from recsys.errors import OutsideFailed
 from recsys.settings import load_settings
+from recsys.trial.asking import Question, ask_both
 from serving_release import IDS, make_release, picture_text, service, traceback_in
 
 TOKEN = "shop-4711-do-not-tell-anyone"
@@ -70,6 +72,13 @@ def test_the_client_and_a_deployment_send_it(running, monkeypatch):
     assert (row["status_code"], row["release_matches"]) == (200, True)
     assert local_seldon(settings).deploy(release).release == release
     assert Spool(settings.changes_dir).last() == 0
+
+
+def test_a_candidate_that_is_tried_is_asked_with_it(running):
+    question = Question({"product_id": IDS[0]}, "recent", IDS[0])
+    headers = token_headers(load_settings(serving_token=TOKEN))
+    pair, *_ = ask_both([question], running.predictions_url, None, headers)
+    assert pair.candidate.status_code == 200
 
 
 def test_the_document_says_that_a_token_is_needed(running):

@@ -17,6 +17,7 @@ from recsys.artifacts.products import ProductTable
 from recsys.artifacts.receipt import Receipt
 from recsys.artifacts.release import Release, read_manifest
 from recsys.artifacts.trial import ShadowedRelease
+from recsys.deploy.probing import token_headers
 from recsys.errors import DeployFailed, GateRefused
 from recsys.release import record_event
 from recsys.services.apart import served_apart
@@ -110,7 +111,9 @@ def _asked(
 ) -> list[Pair]:
     releases = [candidate] if beside is None else [candidate, beside]
     with served_apart(night.settings, releases) as urls:
-        return ask_both(questions, urls[0], urls[1] if beside else None)
+        # Both ask for the token that the live one asks for.
+        headers = token_headers(night.settings)
+        return ask_both(questions, urls[0], urls[1] if beside else None, headers)
 
 
 def _held(night: Night, release_id: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -71,8 +71,13 @@ def recent_questions(bodies: Sequence[dict[str, Any]], most: int) -> list[Questi
     return found[:most]
 
 
-def ask_both(questions: Sequence[Question], candidate_url: str, live_url: str | None) -> list[Pair]:
-    """Every question to both, one after the other, so that noise hits both alike.
+def ask_both(
+    questions: Sequence[Question],
+    candidate_url: str,
+    live_url: str | None,
+    headers: Mapping[str, str],
+) -> list[Pair]:
+    """Every question to both, with these headers, in turns, so that noise hits both alike.
 
     The first round warms up; of the others the least time counts, since what disturbs a
     measurement only ever adds to it.
@@ -83,7 +88,7 @@ def ask_both(questions: Sequence[Question], candidate_url: str, live_url: str | 
         One of them stopped answering.
     """
     pairs: list[Pair] = []
-    with httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+    with httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False, headers=headers) as client:
         for turn in range(_REPEATS + 1):
             for place, question in enumerate(questions):
                 urls = [candidate_url, live_url]
