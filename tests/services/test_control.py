@@ -22,6 +22,7 @@ from recsys.services.control import (
     stop_services,
 )
 from recsys.services.definitions import Service
+from recsys.services.environment import SERVICE_MARK
 from recsys.services.processes import ProcessFile
 from recsys.settings import Settings, load_settings
 from services.stand_ins import accepts, await_end, child_pid, free_port, gone, listening, running
@@ -64,6 +65,25 @@ def test_stop_ends_children_that_left_the_group(
     assert gone(state.pid)
     assert gone(child_pid(tmp_path))
     assert not service_status(settings, service).running
+
+
+def test_a_service_that_another_started_is_left_when_that_one_is_stopped(
+    settings: Settings, service: Service
+) -> None:
+    code = f"""
+import os, subprocess, time
+subprocess.Popen({list(service.command)!r}, env={{**os.environ, {SERVICE_MARK!r}: "shop"}},
+                 start_new_session=True)
+time.sleep(600)
+"""
+    (port,) = service.ports.values()
+    keeper = running(settings, "keeper", code, port)
+    (state,) = start_services(settings, [keeper])
+    assert state.processes == 1
+    assert service_status(settings, service).processes == 2
+    stop_services(settings, [keeper])
+    assert accepts(port)
+    assert service_status(settings, service).processes == 2
 
 
 def test_stop_twice_is_the_same_as_once(settings: Settings, service: Service) -> None:

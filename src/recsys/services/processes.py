@@ -111,7 +111,10 @@ def processes_of(service: str, state_dir: str, record: ProcessFile | None) -> li
     leader = record.process() if record else None
     found = {} if leader is None else {leader.pid: leader}
     if leader is not None:
-        found |= {child.pid: child for child in _children(leader)}
+        # What the keeper started again is its child, and a service of its own.
+        found |= {
+            child.pid: child for child in _children(leader) if _mark(child) in (None, service)
+        }
     session = _session(record)
     for process in psutil.process_iter():
         if process.pid != os.getpid() and (
@@ -150,14 +153,22 @@ def _in_session(process: psutil.Process, session: int | None) -> bool:
 
 
 def _is_marked(process: psutil.Process, service: str, state_dir: str) -> bool:
-    try:
-        environment = process.environ()
-    except (psutil.Error, OSError):
-        return False
+    environment = _environment(process)
     return (
         environment.get(SERVICE_MARK) == service
         and environment.get("RECSYS_STATE_DIR") == state_dir
     )
+
+
+def _mark(process: psutil.Process) -> str | None:
+    return _environment(process).get(SERVICE_MARK)
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
 
 
 def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
