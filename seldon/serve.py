@@ -7,6 +7,7 @@ worker; this one serves REST on the loopback address, in the foreground, until S
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -53,13 +54,13 @@ class Microservice(BaseApplication):  # type: ignore[misc]
         """Build the app in the worker: threads, maps and the model do not survive a fork."""
         from seldon_core.wrapper import get_rest_microservice
 
-        from Recommender import Recommender, access
+        from Recommender import Recommender
         from shortcut import Shortcut
 
         component = Recommender()
         app = get_rest_microservice(component, _NoMetrics())
         component.load()
-        return Shortcut(app, component, access(self._settings), self.max_body_bytes)
+        return Shortcut(app, component, self.access, self.max_body_bytes)
 
 
 class _NoMetrics:
@@ -88,6 +89,10 @@ def main() -> None:
     logging.getLogger("seldon_core").setLevel(logging.WARNING)
     settings = load_settings()
     body_bytes, access = Recommender.max_body_bytes(settings), Recommender.access(settings)
+    # What is here already is no garbage. The collector, looking all the same, would write on the
+    # pages that the workers share, and each have 20 MB of its own by that.
+    gc.collect()
+    gc.freeze()
     Microservice(settings, body_bytes, access).run()
 
 

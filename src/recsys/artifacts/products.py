@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import getitem
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -254,10 +255,9 @@ class ProductTable:
     def describe(self, row: int) -> dict[str, Any]:
         """``product_id``, ``name`` and ``attributes`` of one row."""
         codes = self.codes[row].tolist()
-        attributes = {
-            field: values[code]
-            for (field, values), code in zip(self.vocabulary.items(), codes, strict=True)
-        }
+        attributes = dict(
+            zip(self.vocabulary, map(getitem, self.vocabulary.values(), codes), strict=True)
+        )
         if self.in_stock is not None:
             attributes[STOCK_COLUMN] = _STOCK_VALUES[self.in_stock[row]]
         return {

@@ -98,8 +98,9 @@ def closest(
     rows: list[int] = []
     scores: list[float] = []
     seen: set[int] = set()
+    bounded = quality.min_score > -1
     for row, score in neighbours:
-        if told_one(score) < quality.min_score:
+        if bounded and told_one(score) < quality.min_score:
             complete = True
             break
         if groups is not None:
