@@ -43,8 +43,10 @@ _LINGER_SECONDS: Final = 2.0
 # and be told that it was the last time.
 _FAREWELL_SECONDS: Final = 0.5
 _CONNECTIONS: Final = 1_000
-# Connections that stay are not shared between workers; new ones are.
+# Connections that stay are not shared between workers; new ones are. So where others wait for
+# this worker a client is soon told to connect again, and comes to whichever has less to do.
 _REQUESTS_A_CONNECTION: Final = 500
+_REQUESTS_WHILE_OTHERS_WAIT: Final = 16
 _REFUSALS_A_SECOND: Final = 2_000
 _RETRY_AFTER_SECONDS: Final = 1
 # Bodies of the largest size that may be held at once.
@@ -213,7 +215,8 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             connection.request, sink, connection.client, self._address, self.cfg
         )
         environ["wsgi.input"] = BytesIO(connection.body())
-        last = connection.answered + 1 >= _REQUESTS_A_CONNECTION
+        most = _REQUESTS_WHILE_OTHERS_WAIT if self._ready else _REQUESTS_A_CONNECTION
+        last = connection.answered + 1 >= most
         if last or connection.unread or not self.alive:
             response.force_close()
         parts = self.wsgi(environ, response.start_response)
