@@ -58,7 +58,7 @@ class RequestLog:
     def __init__(self, serving_dir: Path) -> None:
         self.lost = 0
         self._folder = serving_dir / REQUESTS
-        self._path: Path | None = None
+        self._day: tuple[str, int] | None = None
         self._handle = -1
         self._torn = False
         self._one_at_a_time = Lock()
@@ -87,15 +87,16 @@ class RequestLog:
         """Close the day's file."""
         if self._handle >= 0:
             os.close(self._handle)
-        self._handle, self._path = -1, None
+        self._handle, self._day = -1, None
 
     def _open(self, date: str) -> int:
-        path = self._folder / f"{date}-{os.getpid()}.jsonl"
-        if path != self._path:
+        day = (date, os.getpid())
+        if day != self._day:
             self.close()
             self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"{date}-{os.getpid()}.jsonl"
             self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            self._path = path
+            self._day = day
         return self._handle
 
 
