@@ -52,6 +52,7 @@ def shop(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         **{
             **platform.settings.model_dump(),
             "state_dir": state,
+            "shadow": False,
             "seldon_port": free_ports(1)[0],
         }
     )

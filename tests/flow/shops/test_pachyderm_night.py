@@ -36,6 +36,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             epochs=12,
             batch_size=16,
             recall_queries=100,
+            shadow_questions=16,
             seldon_port=port,
             provenance="pachyderm",
             pachd_address=pachd.address,

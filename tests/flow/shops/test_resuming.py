@@ -29,6 +29,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         embedding_dim=32,
         epochs=12,
         batch_size=16,
+        shadow_questions=16,
         seldon_port=port,
     )
     yield settings

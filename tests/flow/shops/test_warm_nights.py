@@ -39,6 +39,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         epochs=6,
         batch_size=16,
         recall_queries=100,
+        shadow=False,  # what is warm ends before
         seldon_port=free_ports(1)[0],
     )
     with served(settings):

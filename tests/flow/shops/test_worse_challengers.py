@@ -35,6 +35,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         epochs=EPOCHS,
         batch_size=16,
         recall_queries=100,
+        shadow=False,  # the model gate is what this is about
         seldon_port=free_ports(1)[0],
     )
     with served(settings):
