@@ -224,9 +224,10 @@ def test_a_night_that_was_under_way_cannot_put_a_purged_product_back(
     noted = replace(before["purge"], product="10011", pictures=(), releases={}, finished=False)
     commit_purges(night, current_purges(night).artifact, noted)
     receipt = Receipt("release", live.ref, live.artifact.digest, fresh=True)
+    tried = run_stage(
+        "shadow_release", shop.settings, night=NIGHT, receipts={"assemble_release": receipt}
+    )
     with pytest.raises(ArtifactInvalid, match=r"1 purged products \(10011\)"):
-        run_stage(
-            "deploy_release", shop.settings, night=NIGHT, receipts={"assemble_release": receipt}
-        )
+        run_stage("deploy_release", shop.settings, night=NIGHT, receipts={"shadow_release": tried})
     assert shop.live == live.artifact.id
     assert shop.answer("10012")["release"] == shop.live

@@ -90,6 +90,7 @@ def test_settings_are_put_in_at_any_depth(tmp_path: Path) -> None:
 ROWWISE = {"product_rows"}
 SETTINGS = {
     names.SUITE_DELIVERY: {"quarantine_budget": 0.02, "type_quarantine_budget": 0.1},
+    names.SUITE_SHADOW: {"shadow_slowdown": 2.5},
 }
 
 
