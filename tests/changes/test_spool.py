@@ -10,6 +10,7 @@ from recsys.artifacts.change import Action
 from recsys.artifacts.digests import sha256_bytes
 from recsys.changes import Spool
 from recsys.errors import ArtifactInvalid, BadInput
+from serving_release import IDS, make_release
 
 
 @pytest.fixture
@@ -165,3 +166,10 @@ def test_a_last_number_that_is_none_is_told(spool):
     (spool.folder / "last").write_text("many")
     with pytest.raises(ArtifactInvalid, match=r"last holds 'many', not a number"):
         spool.last()
+
+
+def test_a_release_shows_its_products_less_those_delisted_since_it_was_made(spool, tmp_path):
+    add(spool, delist(IDS[1]))
+    folded = tmp_path / make_release(tmp_path, changes_through=1).id
+    add(spool, delist(IDS[0]), delist(IDS[2]), upsert(IDS[2]))
+    assert spool.products_shown(folded) == [item for item in sorted(IDS) if item != IDS[0]]

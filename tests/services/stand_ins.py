@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -68,3 +69,20 @@ def gone(pid: int) -> bool:
 def await_end(pid: int) -> None:
     while not gone(pid):
         time.sleep(0.01)
+
+
+def marked(settings: Settings) -> list[psutil.Process]:
+    """Every living process that carries this state folder's mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except psutil.Error:
+            continue
+        if (
+            SERVICE_MARK in environment
+            and environment.get("RECSYS_STATE_DIR") == str(settings.state_dir)
+            and process.pid != os.getpid()
+        ):
+            found.append(process)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -25,8 +24,8 @@ from recsys.services import (
     status,
 )
 from recsys.services.control import start_services, stop_services
-from recsys.services.environment import SERVICE_MARK
 from recsys.settings import Settings, load_settings
+from services.stand_ins import marked
 
 TOKEN = "hush-4711-bright-orange"
 ALL_DAGS = (*names.NIGHT_DAGS, names.DAG_WATCH_RELEASE, names.DAG_WATCH)
@@ -69,23 +68,6 @@ def started(settings: Settings, services: Sequence[Service]) -> Iterator[list[Se
 def airflow(settings: Settings, started: list[ServiceStatus]) -> Iterator[AirflowClient]:
     with AirflowClient(settings) as client:
         yield client
-
-
-def marked(settings: Settings) -> list[psutil.Process]:
-    """Every living process that carries this state folder's mark."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except psutil.Error:
-            continue
-        if (
-            SERVICE_MARK in environment
-            and environment.get("RECSYS_STATE_DIR") == str(settings.state_dir)
-            and process.pid != os.getpid()
-        ):
-            found.append(process)
-    return found
 
 
 def test_every_service_gets_healthy(started: list[ServiceStatus]) -> None:

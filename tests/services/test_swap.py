@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-import psutil
 import pytest
 
 from recsys.artifacts.live import living_workers, read_live, write_live
@@ -24,8 +23,8 @@ from recsys.errors import PortTaken, ServiceUnavailable, SettingsInvalid
 from recsys.services import definitions, front, start_serving, status, stop_all, swap
 from recsys.services.control import start_services
 from recsys.services.definitions import coloured
-from recsys.services.environment import SERVICE_MARK
 from recsys.settings import Settings, load_settings
+from services.stand_ins import marked
 from serving_release import IDS, damage, free_port, make_release
 
 
@@ -48,19 +47,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     finally:
         stop_all(found)
         assert marked(found) == []
-
-
-def marked(settings: Settings) -> list[int]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except psutil.Error:
-            continue
-        here = environment.get("RECSYS_STATE_DIR") == str(settings.state_dir)
-        if SERVICE_MARK in environment and here and process.pid != os.getpid():
-            found.append(process.pid)
-    return found
 
 
 class Load:

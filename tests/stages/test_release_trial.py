@@ -146,7 +146,7 @@ def test_a_release_that_cannot_be_opened_is_refused_before_anything_is_asked(
 def test_without_a_serving_environment_the_message_says_what_to_do(
     unmoved: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "_PYTHON", Path("/nowhere/python"))
+    monkeypatch.setattr(apart, "SERVING_PYTHON", Path("/nowhere/python"))
     night = unmoved.night("2026-01-03", shown={**SHOWN, "10007": picture(96)})
     with pytest.raises(SettingsInvalid, match="RECSYS_SHADOW=false"):
         shadow_release.run(night)

@@ -34,6 +34,8 @@ from recsys.artifacts.base import require
 from recsys.artifacts.change import Action, Change, last_of_each
 from recsys.artifacts.digests import canonical_json, sha256_bytes
 from recsys.artifacts.files import sync_folder, write_atomically
+from recsys.artifacts.products import ProductTable
+from recsys.artifacts.release import read_manifest
 from recsys.errors import ArtifactInvalid, BadInput
 
 _LOG = logging.getLogger(__name__)
@@ -100,6 +102,18 @@ class Spool:
         return frozenset(
             product for product, change in holding.items() if change.action is Action.DELIST
         )
+
+    def products_shown(self, release: Path) -> list[str]:
+        """The products in a release's folder, in its order, less those delisted since.
+
+        Raises
+        ------
+        ArtifactInvalid
+            The folder holds no release.
+        """
+        gone = self.delisted(read_manifest(release).changes_through)
+        ids = (bytes(item).decode() for item in ProductTable.load(release).ids)
+        return [product for product in ids if product not in gone]
 
     def picture(self, change: Change) -> bytes:
         """The picture of an upsert.

@@ -12,7 +12,6 @@ from recsys import deploy, names, services
 from recsys.artifacts.files import write_atomically
 from recsys.artifacts.live import read_live
 from recsys.artifacts.products import ProductTable
-from recsys.artifacts.release import read_manifest
 from recsys.changes import Spool
 from recsys.cli.console import Json, console, print_json
 from recsys.cli.nightly import live_release, verdict_line, verdicts_of
@@ -179,11 +178,8 @@ def _introduce(settings: Settings) -> None:
 
 def _show_one_answer(settings: Settings, folder: Path) -> None:
     table = ProductTable.load(folder)
-    delisted = Spool(settings.changes_dir).delisted(read_manifest(folder).changes_through)
-    rows = (*range(len(table) // 2, len(table)), *range(len(table) // 2))
-    product_id = next(
-        found for row in rows if (found := bytes(table.ids[row]).decode()) not in delisted
-    )
+    shown = Spool(settings.changes_dir).products_shown(folder)
+    product_id = shown[len(shown) // 2]
     answer = ask(settings, product_id, _FIRST_K, {})
     print_answer(f"{product_id}, {table.describe(table.row(product_id))['name']}", answer)
     sheet = settings.sheets_dir / f"{folder.name}-{product_id}.png"

@@ -8,7 +8,7 @@ from typing import Any
 
 from recsys import names
 from recsys.artifacts.products import ProductTable
-from recsys.artifacts.release import read_manifest, verify_release
+from recsys.artifacts.release import verify_release
 from recsys.changes import Spool
 from recsys.deploy.port import ProbeRow
 from recsys.errors import ArtifactInvalid, DeployFailed, ReleaseUnknown
@@ -36,10 +36,8 @@ def verified(releases_dir: Path, release_id: str, spool: Spool | None = None) ->
         verify_release(folder)
     except ArtifactInvalid as error:
         raise DeployFailed(f"{error}; the live release was not touched") from error
-    ids = [bytes(item).decode() for item in ProductTable.load(folder).ids]
-    folded = read_manifest(folder).changes_through
-    delisted = frozenset() if spool is None else spool.delisted(folded)
-    return next((product for product in ids if product not in delisted), ids[0])
+    shown = [] if spool is None else spool.products_shown(folder)
+    return shown[0] if shown else bytes(ProductTable.load(folder).ids[0]).decode()
 
 
 def question(product_id: str) -> dict[str, Any]:

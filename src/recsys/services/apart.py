@@ -11,18 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from recsys.artifacts.live import POINTER, living_workers
 from recsys.errors import DeployFailed, ServiceUnavailable, SettingsInvalid
-from recsys.services.definitions import Service
+from recsys.services.definitions import SERVE, SERVING_PYTHON, Service
 from recsys.services.environment import SERVICE_MARK, serving_environment
-from recsys.services.health import HOST
+from recsys.services.health import HOST, answers
 from recsys.services.processes import ProcessFile, end, launch, processes_of, tail
-from recsys.settings import PROJECT_ROOT, Settings
+from recsys.settings import Settings
 
 _NAME: Final = "shadow"
-_PYTHON: Final = PROJECT_ROOT / ".venv-serving" / "bin" / "python"
 _POLL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 5.0
 _LOG_LINES: Final = 15
@@ -45,10 +42,10 @@ def served_apart(settings: Settings, release_ids: Sequence[str]) -> Iterator[lis
     ServiceUnavailable
         A process ended, or was not healthy within ``deploy_timeout_seconds``.
     """
-    if not _PYTHON.is_file():
+    if not SERVING_PYTHON.is_file():
         raise SettingsInvalid(
-            f"no serving environment at {_PYTHON}: `make env` makes it; or set RECSYS_SHADOW=false"
-            " where releases are to go live untried"
+            f"no serving environment at {SERVING_PYTHON}: `make env` makes it; or set"
+            " RECSYS_SHADOW=false where releases are to go live untried"
         )
     home = settings.scratch_dir / _NAME
     with _only_one(settings):
@@ -92,10 +89,10 @@ def _service(settings: Settings, state: Path) -> Service:
     url = f"http://{HOST}:{apart.seldon_port}"
     return Service(
         name=_NAME,
-        command=(str(_PYTHON), str(PROJECT_ROOT / "seldon" / "serve.py")),
+        command=(str(SERVING_PYTHON), str(SERVE)),
         environment={**serving_environment(apart), SERVICE_MARK: _NAME},
         ports={},
-        healthy=lambda _: _is_healthy(url),
+        healthy=lambda _: answers(f"{url}/health/status"),
         log=state / "log",
         url=url,
     )
@@ -117,13 +114,6 @@ def _await(
                 f"{tail(service.log, _LOG_LINES)}"
             )
         time.sleep(_POLL_SECONDS)
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/status", timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def _end(states: Sequence[Path], begun: Sequence[ProcessFile]) -> None:

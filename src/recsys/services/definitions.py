@@ -26,6 +26,7 @@ from recsys.services.health import HOST, PROBE_SECONDS, SeldonHealth, answers
 from recsys.settings import PROJECT_ROOT, Settings
 
 KEEPER = "keeper"
+SERVING_PYTHON = PROJECT_ROOT / ".venv-serving" / "bin" / "python"
 SERVE = PROJECT_ROOT / "seldon" / "serve.py"
 # The keeper touches its file every second; a busy machine makes that several.
 _LATEST_BEAT_SECONDS = 30.0
@@ -200,7 +201,7 @@ def _microservice(settings: Settings, name: str, ports: Mapping[str, int], url: 
     environment = {**serving_environment(settings), "RECSYS_SELDON_PORT": str(port)}
     return Service(
         name=name,
-        command=(str(PROJECT_ROOT / ".venv-serving" / "bin" / "python"), str(SERVE)),
+        command=(str(SERVING_PYTHON), str(SERVE)),
         environment={**environment, SERVICE_MARK: name},
         ports=ports,
         healthy=health.ready,

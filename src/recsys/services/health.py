@@ -9,8 +9,6 @@ import httpx
 
 from recsys import names
 from recsys.artifacts.live import read_live
-from recsys.artifacts.products import ProductTable
-from recsys.artifacts.release import read_manifest
 from recsys.changes import Spool
 from recsys.errors import ArtifactInvalid, SettingsInvalid
 from recsys.settings import Settings
@@ -109,10 +107,8 @@ class SeldonHealth:
         """A product of the live release; empty when its folder cannot be read."""
         if self._product[0] != live:
             try:
-                folder = self._releases_dir / live
-                gone = self._spool.delisted(read_manifest(folder).changes_through)
-                ids = (bytes(item).decode() for item in ProductTable.load(folder).ids)
-                self._product = live, next((item for item in ids if item not in gone), "")
+                shown = self._spool.products_shown(self._releases_dir / live)
+                self._product = live, shown[0] if shown else ""
             except (OSError, ArtifactInvalid):
                 return ""
         return self._product[1]
